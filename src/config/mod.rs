@@ -1,0 +1,165 @@
+//! Typed configuration. [`Config::from_lookup`] reads every variable through a function, so that
+//! tests pass a map, and reports all problems at once.
+
+mod reader;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::domain::Identity;
+
+pub use reader::{ConfigErrors, Problem};
+pub use values::UrlTemplate;
+
+/// Everything that the environment decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The message broker.
+    pub broker: BrokerConfig,
+    /// The database of participants and ledger.
+    pub database: DatabaseConfig,
+    /// How e-mails leave.
+    pub email: EmailConfig,
+    /// How a dispatch is worked off.
+    pub delivery: DeliveryConfig,
+    /// `TEMPLATES_DIR`: overrides the built-in templates, file by file.
+    pub templates_dir: Option<PathBuf>,
+    /// The HTTP API.
+    pub http: HttpConfig,
+    /// `SHUTDOWN_GRACE`: in which work in flight may finish.
+    pub shutdown_grace: Duration,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// `LAVINMQ_*`.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// `amqp://` or `amqps://` with credentials and vhost: never to be printed.
+    pub url: SecretString,
+    /// `scheme://host:port/vhost` of the same, for logs.
+    pub shown: String,
+    /// Name of the main queue.
+    pub queue: String,
+    /// Dispatches in work at once, 1 … 65535.
+    pub prefetch: u16,
+}
+
+/// `DATABASE_*`.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// Which database, with what is needed to connect.
+    pub target: DatabaseTarget,
+    /// Logs SQL statements (never values) at debug level.
+    pub echo: bool,
+}
+
+/// A parsed `DATABASE_URL`, its driver suffix dropped.
+#[derive(Debug, Clone)]
+pub enum DatabaseTarget {
+    /// Path of a database file.
+    Sqlite(PathBuf),
+    /// A `postgres://` URL.
+    Postgres(SecretString),
+    /// A `mysql://` URL (`mariadb://` is rewritten to it).
+    Mysql(SecretString),
+}
+
+/// How e-mails leave, and in whose name.
+#[derive(Debug, Clone)]
+pub struct EmailConfig {
+    /// `EMAIL_DUMMY_MODE`: everything but the connection to the relay.
+    pub dummy: bool,
+    /// `EMAIL_DUMMY_DIR`: where dummy mode writes each e-mail.
+    pub dummy_dir: Option<PathBuf>,
+    /// `FROM_EMAIL`, `FROM_NAME`.
+    pub identity: Identity,
+    /// `UNSUBSCRIBE_URL`.
+    pub unsubscribe_url: Option<UrlTemplate>,
+    /// `SMTP_*`.
+    pub relay: RelayConfig,
+}
+
+/// One relay: `SMTP_*`.
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port, 1 … 65535.
+    pub port: u16,
+    /// User name and password for AUTH.
+    pub credentials: Option<(String, SecretString)>,
+    /// Whether and how the conversation is encrypted.
+    pub tls: TlsMode,
+    /// PEM file trusted besides the system's roots.
+    pub tls_ca: Option<PathBuf>,
+    /// Connections at most, 1 or more.
+    pub connections: usize,
+    /// For connecting, TLS, and each command's reply.
+    pub timeout: Duration,
+    /// For the reply to the final dot (RFC 5321 4.5.3.2.6).
+    pub data_timeout: Duration,
+}
+
+/// Encryption of the conversation with a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Plain text.
+    None,
+    /// STARTTLS (RFC 3207), required: never a fallback to plain text.
+    StartTls,
+    /// TLS from the first byte (port 465, RFC 8314).
+    Implicit,
+}
+
+/// How a dispatch is worked off.
+#[derive(Debug, Clone)]
+pub struct DeliveryConfig {
+    /// Participants a page, 1 or more.
+    pub batch_size: usize,
+    /// W: notifications handed over whose outcome is not yet committed, 1 or more.
+    pub in_flight: usize,
+    /// What becomes of a handover whose outcome nobody knows.
+    pub on_unknown: OnUnknown,
+    /// Retries of a transient failure while the message is held.
+    pub max_retries: u32,
+    /// Base delay of those, doubling, with jitter.
+    pub retry_delay: Duration,
+    /// Steps after that, from the ledger; empty = such failures are final.
+    pub retry_schedule: Vec<Duration>,
+    /// After which another worker may take a silent worker's dispatch.
+    pub lease: Duration,
+}
+
+/// `ON_UNKNOWN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// Send again, with the same Message-ID.
+    Resend,
+    /// Leave it to the operator.
+    Hold,
+}
+
+/// `HTTP_ADDR`, `API_TOKEN`.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Where to listen; `None` = no HTTP.
+    pub addr: Option<SocketAddr>,
+    /// Required as bearer token when set.
+    pub token: Option<SecretString>,
+}
+
+/// `LOG_*`.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Directives for `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// Text or JSON lines.
+    pub json: bool,
+    /// A file beside stdout.
+    pub file: Option<PathBuf>,
+}

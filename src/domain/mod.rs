@@ -1,0 +1,14 @@
+//! Ids and validated values: a value of one of these types was checked when it was made, so nothing
+//! below or above has to check it again.
+
+mod address;
+mod identity;
+mod ids;
+mod status;
+mod text;
+
+pub use address::{AddressError, EmailAddress};
+pub use identity::Identity;
+pub use ids::{DispatchId, EventId, IdError, LeaseToken, NotificationId, TenantId};
+pub use status::{Channel, DispatchStatus, NotificationStatus, UnknownWord};
+pub use text::{DisplayName, one_line};

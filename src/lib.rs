@@ -1,0 +1,4 @@
+//! Herald turns one message on a queue into one e-mail for each person concerned: nobody missed, nobody
+//! mailed twice, and a ledger that proves it.
+
+pub mod domain;
