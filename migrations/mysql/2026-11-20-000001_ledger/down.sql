@@ -1,0 +1,4 @@
+DROP TABLE notifications;
+DROP TABLE dispatches;
+DROP TABLE events;
+DROP TABLE participants;

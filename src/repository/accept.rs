@@ -1,0 +1,226 @@
+//! S2: a message becomes a dispatch, once. One transaction finds or inserts it by its key, freezes the
+//! audience and takes the lease.
+
+use chrono::NaiveDateTime;
+use diesel::dsl::max;
+use diesel::prelude::*;
+
+use super::connection::AnyConnection;
+use super::error::DbError;
+use super::lease::{Claim, Seen, claim_free};
+use super::schema::{dispatches, participants};
+use crate::domain::{DispatchId, DispatchStatus, EventId, LeaseToken, TenantId};
+
+/// What makes two messages the same message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageKey {
+    /// Hash of queue and `message_id`: the publisher's idempotency key.
+    Named(String),
+    /// Hash of queue and body, for messages without an id; a number follows it in the ledger.
+    Anonymous(String),
+}
+
+/// A message about to be accepted.
+#[derive(Debug, Clone)]
+pub struct NewDispatch {
+    /// Id of the dispatch, if it becomes one.
+    pub id: DispatchId,
+    /// Its key.
+    pub key: MessageKey,
+    /// The publisher's `message_id`.
+    pub message_id: Option<String>,
+    /// The body as received.
+    pub body: Vec<u8>,
+    /// SHA-256 of the body, in hexadecimal.
+    pub body_hash: String,
+    /// The message's `type`.
+    pub kind: &'static str,
+    /// On whose behalf.
+    pub tenant_id: Option<TenantId>,
+    /// Whose participants are the audience.
+    pub event_id: EventId,
+    /// The message's `version`.
+    pub version: Option<i64>,
+    /// The plan, serialised: it holds for the whole life of the dispatch.
+    pub plan: String,
+    /// Subject of its e-mails.
+    pub subject: String,
+    /// Whether the broker said that it had delivered this message before.
+    pub redelivered: bool,
+}
+
+/// Who asks, and when.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// The fresh token that a claim writes.
+    pub token: LeaseToken,
+    /// Says which process holds the lease.
+    pub holder: String,
+    /// UTC.
+    pub now: NaiveDateTime,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Accepted {
+    /// The lease is ours: work it off.
+    Mine(Claim),
+    /// Somebody (perhaps this process) holds its lease.
+    Held(Seen),
+    /// Closed, waiting or paused: the ledger has it, ack.
+    Settled(DispatchId, DispatchStatus),
+    /// The same id came before with another body.
+    Conflict(DispatchId),
+}
+
+/// Finds or inserts the dispatch of a message. `Conflict` errors mean that somebody else inserted it at
+/// the same moment: ask again.
+///
+/// A message without id that equals a running dispatch may be that one's redelivery or another message.
+/// `others` names the running dispatches that were asked and still have a delivery of their own; as long
+/// as one is in doubt it is returned as `Held`.
+pub fn accept(
+    conn: &mut AnyConnection,
+    new: &NewDispatch,
+    who: &Claimant,
+    others: &[DispatchId],
+) -> Result<Accepted, DbError> {
+    match &new.key {
+        MessageKey::Named(key) => match find(conn, key)? {
+            Some(row) if row.body_hash != new.body_hash => Ok(Accepted::Conflict(row.id()?)),
+            Some(row) => take_up(conn, row, who),
+            None => insert(conn, new, key.clone(), who),
+        },
+        MessageKey::Anonymous(hash) => accept_anonymous(conn, new, hash, who, others),
+    }
+}
+
+fn accept_anonymous(
+    conn: &mut AnyConnection,
+    new: &NewDispatch,
+    hash: &str,
+    who: &Claimant,
+    others: &[DispatchId],
+) -> Result<Accepted, DbError> {
+    let equal = dispatches::table
+        .filter(dispatches::message_key.like(format!("{hash}:%")))
+        .order(dispatches::created_at.desc())
+        .limit(100)
+        .select(Row::as_select())
+        .load(conn)?;
+    for row in equal.iter().filter(|r| r.status == DispatchStatus::Running.as_str()) {
+        if row.lease_token.is_none() {
+            return take_up(conn, row.clone(), who);
+        }
+        if !others.contains(&row.id()?) {
+            return row.seen().map(Accepted::Held);
+        }
+    }
+    // A redelivery of a message whose ack may have been lost is absorbed, once.
+    let absorbed = equal.iter().find(|r| {
+        new.redelivered && !r.ack_proven && r.status != DispatchStatus::Running.as_str()
+    });
+    if let Some(row) = absorbed {
+        diesel::update(dispatches::table.find(&row.id)).set(dispatches::ack_proven.eq(true)).execute(conn)?;
+        return Ok(Accepted::Settled(row.id()?, row.status()?));
+    }
+    let number = equal.iter().filter_map(|r| r.message_key.rsplit(':').next()?.parse::<u64>().ok()).max();
+    insert(conn, new, format!("{hash}:{}", number.map_or(0, |n| n + 1)), who)
+}
+
+fn take_up(conn: &mut AnyConnection, row: Row, who: &Claimant) -> Result<Accepted, DbError> {
+    if row.status()? != DispatchStatus::Running {
+        return Ok(Accepted::Settled(row.id()?, row.status()?));
+    }
+    if row.lease_token.is_some() {
+        return row.seen().map(Accepted::Held);
+    }
+    match claim_free(conn, row.id()?, who)? {
+        Some(claim) => Ok(Accepted::Mine(claim)),
+        None => Err(DbError::Conflict("the dispatch was claimed meanwhile".into())),
+    }
+}
+
+fn insert(conn: &mut AnyConnection, new: &NewDispatch, key: String, who: &Claimant) -> Result<Accepted, DbError> {
+    let last = participants::table
+        .filter(participants::event_id.eq(new.event_id.get()))
+        .select(max(participants::id))
+        .first::<Option<i64>>(conn)?
+        .unwrap_or(0);
+    diesel::insert_into(dispatches::table)
+        .values((
+            (
+                dispatches::id.eq(new.id.to_string()),
+                dispatches::message_key.eq(key),
+                dispatches::body_hash.eq(&new.body_hash),
+                dispatches::message_id.eq(&new.message_id),
+                dispatches::body.eq(&new.body),
+                dispatches::kind.eq(new.kind),
+                dispatches::tenant_id.eq(new.tenant_id.as_ref().map(TenantId::as_str)),
+                dispatches::event_id.eq(new.event_id.get()),
+                dispatches::version.eq(new.version),
+                dispatches::plan.eq(&new.plan),
+                dispatches::subject.eq(&new.subject),
+            ),
+            (
+                dispatches::status.eq(DispatchStatus::Running.as_str()),
+                dispatches::last_participant_id.eq(last),
+                dispatches::lease_token.eq(who.token.to_string()),
+                dispatches::lease_beat.eq(1),
+                dispatches::lease_holder.eq(&who.holder),
+                dispatches::has_delivery.eq(true),
+                dispatches::starts.eq(1),
+                dispatches::created_at.eq(who.now),
+                dispatches::updated_at.eq(who.now),
+            ),
+        ))
+        .execute(conn)?;
+    Ok(Accepted::Mine(Claim {
+        dispatch: new.id,
+        token: who.token,
+        plan: new.plan.clone(),
+        created_at: who.now,
+        starts: 1,
+    }))
+}
+
+fn find(conn: &mut AnyConnection, key: &str) -> Result<Option<Row>, DbError> {
+    let row = dispatches::table.filter(dispatches::message_key.eq(key)).select(Row::as_select());
+    Ok(row.first(conn).optional()?)
+}
+
+/// What accepting needs to know of a dispatch.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = dispatches)]
+struct Row {
+    id: String,
+    message_key: String,
+    body_hash: String,
+    status: String,
+    lease_token: Option<String>,
+    lease_beat: i64,
+    lease_holder: Option<String>,
+    has_delivery: bool,
+    ack_proven: bool,
+}
+
+impl Row {
+    fn id(&self) -> Result<DispatchId, DbError> {
+        self.id.parse().map_err(|e| DbError::Fault(format!("dispatches.id: {e}")))
+    }
+
+    fn status(&self) -> Result<DispatchStatus, DbError> {
+        self.status.parse().map_err(|e| DbError::Fault(format!("dispatches.status: {e}")))
+    }
+
+    fn seen(&self) -> Result<Seen, DbError> {
+        Ok(Seen {
+            dispatch: self.id()?,
+            status: self.status()?,
+            token: self.lease_token.clone(),
+            beat: self.lease_beat,
+            holder: self.lease_holder.clone(),
+            has_delivery: self.has_delivery,
+        })
+    }
+}

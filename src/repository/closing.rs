@@ -1,0 +1,110 @@
+//! S6: the end of a dispatch, decided from what the ledger shows and from nothing else.
+
+use chrono::NaiveDateTime;
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+
+use super::connection::AnyConnection;
+use super::error::DbError;
+use super::lease::under;
+use super::pages::OPEN;
+use super::schema::{dispatches, notifications};
+use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
+
+/// How many notifications of a dispatch have which status.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts(Vec<(NotificationStatus, u64)>);
+
+impl Counts {
+    /// How many have `status`.
+    pub fn of(&self, status: NotificationStatus) -> u64 {
+        self.0.iter().find(|(s, _)| *s == status).map_or(0, |(_, n)| *n)
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|(_, n)| n).sum()
+    }
+
+    /// Those that occur, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (NotificationStatus, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// What a dispatch with these outcomes ends as.
+    fn verdict(&self) -> DispatchStatus {
+        let missed = self.of(NotificationStatus::Failed) + self.of(NotificationStatus::Unknown);
+        match (missed, self.of(NotificationStatus::Sent)) {
+            (0, _) => DispatchStatus::Completed,
+            (_, 0) => DispatchStatus::Failed,
+            _ => DispatchStatus::Partial,
+        }
+    }
+}
+
+/// Whether a dispatch came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It is closed, or waits in the ledger for the next time of some rows: ack.
+    Reached(DispatchStatus, Counts),
+    /// Pages or open rows are left.
+    NotYet,
+}
+
+/// Closes a dispatch whose audience is read and that has no open row, or lets it wait for the rows that
+/// have a next time; gives the lease back in the same transaction.
+pub fn finish(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    token: LeaseToken,
+    now: NaiveDateTime,
+) -> Result<End, DbError> {
+    let mine = diesel::update(under(dispatch, token)).set(dispatches::updated_at.eq(now)).execute(conn)?;
+    if mine != 1 {
+        return Err(DbError::LeaseLost);
+    }
+    let (cursor, last): (i64, i64) = dispatches::table
+        .find(dispatch.to_string())
+        .select((dispatches::cursor_participant_id, dispatches::last_participant_id))
+        .first(conn)?;
+    let counts = counts(conn, dispatch)?;
+    let open = OPEN.iter().filter_map(|word| word.parse().ok()).map(|s| counts.of(s)).sum::<u64>();
+    if cursor < last || open > 0 {
+        return Ok(End::NotYet);
+    }
+    let due: Option<NaiveDateTime> = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .filter(notifications::status.eq_any([
+            NotificationStatus::Deferred.as_str(),
+            NotificationStatus::Unknown.as_str(),
+        ]))
+        .select(diesel::dsl::min(notifications::next_attempt_at))
+        .first(conn)?;
+    let status = if due.is_some() { DispatchStatus::Waiting } else { counts.verdict() };
+    diesel::update(dispatches::table.find(dispatch.to_string()))
+        .set((
+            dispatches::status.eq(status.as_str()),
+            dispatches::due_at.eq(due),
+            dispatches::closed_at.eq(status.is_closed().then_some(now)),
+            dispatches::lease_token.eq(None::<String>),
+            dispatches::lease_holder.eq(None::<String>),
+        ))
+        .execute(conn)?;
+    Ok(End::Reached(status, counts))
+}
+
+/// The counts of one dispatch.
+pub fn counts(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Counts, DbError> {
+    let rows: Vec<(String, i64)> = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .group_by(notifications::status)
+        .select((notifications::status, count_star()))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(word, n)| {
+            let status = word.parse().map_err(|e| DbError::Fault(format!("notifications.status: {e}")))?;
+            Ok((status, u64::try_from(n).unwrap_or(0)))
+        })
+        .collect::<Result<_, _>>()
+        .map(Counts)
+}

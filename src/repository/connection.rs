@@ -1,0 +1,226 @@
+//! One connection type for three databases, the pools over it, and the only place where a thread
+//! blocks on one. SQLite has a single writer; every database keeps one connection for lease beats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::{Connection, RunQueryDsl};
+use secrecy::ExposeSecret;
+
+use super::error::DbError;
+use crate::config::{DatabaseConfig, DatabaseTarget};
+
+/// A connection to whichever database `DATABASE_URL` names.
+#[derive(diesel::MultiConnection)]
+pub enum AnyConnection {
+    /// `postgres://`
+    #[cfg(feature = "postgres")]
+    Postgres(diesel::PgConnection),
+    /// `mysql://`, `mariadb://`
+    #[cfg(feature = "mysql")]
+    Mysql(diesel::MysqlConnection),
+    /// `sqlite://`; last, since its connector takes any text for a path
+    #[cfg(feature = "sqlite")]
+    Sqlite(diesel::SqliteConnection),
+}
+
+type Manager = ConnectionManager<AnyConnection>;
+
+/// How long a thread waits for a free connection before the database counts as gone.
+const CHECKOUT: Duration = Duration::from_secs(5);
+
+/// Connections to a server database beside the ones for beats and for the ledger's writer.
+const POOL: u32 = 4;
+
+/// Handle to the database: cheap to clone, connects when first used.
+#[derive(Clone)]
+pub struct Database {
+    reads: Pool<Manager>,
+    writes: Pool<Manager>,
+    beats: Pool<Manager>,
+    ledger: Pool<Manager>,
+}
+
+impl Database {
+    /// Prepares the pools; no connection is made yet, so this works while the database is away.
+    pub fn new(config: &DatabaseConfig) -> Result<Self, DbError> {
+        let url = url_of(&config.target)?;
+        let threads = Arc::new(r2d2_threads());
+        let pool = |size: u32| {
+            Pool::builder()
+                .max_size(size)
+                .min_idle(Some(0))
+                .connection_timeout(CHECKOUT)
+                .test_on_check_out(!matches!(config.target, DatabaseTarget::Sqlite(_)))
+                .connection_customizer(Box::new(Prepare { echo: config.echo }))
+                .thread_pool(Arc::clone(&threads))
+                .error_handler(Box::new(QuietErrors))
+                .build_unchecked(Manager::new(url.clone()))
+        };
+        let writes = pool(if matches!(config.target, DatabaseTarget::Sqlite(_)) { 1 } else { POOL });
+        let is_sqlite = matches!(config.target, DatabaseTarget::Sqlite(_));
+        Ok(Self {
+            reads: if is_sqlite { pool(POOL) } else { writes.clone() },
+            ledger: if is_sqlite { writes.clone() } else { pool(1) },
+            beats: pool(1),
+            writes,
+        })
+    }
+
+    /// Runs `question` on a reading connection, off the asynchronous threads.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        blocking(self.reads.clone(), question).await
+    }
+
+    /// Runs `change` in one transaction.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        blocking(self.writes.clone(), |conn| transaction(conn, change)).await
+    }
+
+    /// Runs `change` in one transaction on the connection that is reserved for beats (rule R1).
+    pub async fn beat<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, DbError> {
+        blocking(self.beats.clone(), |conn| transaction(conn, change)).await
+    }
+
+    /// Runs `change` in one transaction on the calling thread: for the ledger's writer, which has one
+    /// of its own.
+    pub(super) fn write_here<T>(
+        &self,
+        change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        transaction(&mut *checkout(&self.ledger)?, change)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.read(|conn| {
+            diesel::sql_query("SELECT 1").execute(conn)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    pool: Pool<Manager>,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
+) -> Result<T, DbError> {
+    tokio::task::spawn_blocking(move || work(&mut *checkout(&pool)?))
+        .await
+        .map_err(|e| DbError::Fault(format!("a database task ended early: {e}")))?
+}
+
+fn checkout(pool: &Pool<Manager>) -> Result<PooledConnection<Manager>, DbError> {
+    pool.get().map_err(|e| DbError::unavailable(&e))
+}
+
+/// SQLite takes the write lock at once: a read that turns into a write would get BUSY.
+fn transaction<T>(
+    conn: &mut AnyConnection,
+    change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    #[cfg(feature = "sqlite")]
+    if matches!(conn, AnyConnection::Sqlite(_)) {
+        return immediate(conn, change);
+    }
+    conn.transaction(change)
+}
+
+/// `BEGIN IMMEDIATE` through the enum, which has no call of its own for it.
+#[cfg(feature = "sqlite")]
+fn immediate<T>(
+    conn: &mut AnyConnection,
+    change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    use diesel::connection::{AnsiTransactionManager, TransactionManager};
+    if let AnyConnection::Sqlite(sqlite) = conn {
+        AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
+    }
+    let end = |conn: &mut AnyConnection, commit: bool| -> Result<(), DbError> {
+        if let AnyConnection::Sqlite(sqlite) = conn {
+            if commit {
+                AnsiTransactionManager::commit_transaction(sqlite)?;
+            } else {
+                AnsiTransactionManager::rollback_transaction(sqlite)?;
+            }
+        }
+        Ok(())
+    };
+    match change(conn) {
+        Ok(value) => end(conn, true).map(|()| value),
+        Err(error) => {
+            end(conn, false)?;
+            Err(error)
+        }
+    }
+}
+
+fn url_of(target: &DatabaseTarget) -> Result<String, DbError> {
+    let url = match target {
+        DatabaseTarget::Sqlite(path) => {
+            let path = path.to_str();
+            path.ok_or_else(|| DbError::Fault("the database path is not UTF-8".into()))?.to_owned()
+        }
+        DatabaseTarget::Postgres(url) | DatabaseTarget::Mysql(url) => url.expose_secret().to_owned(),
+    };
+    let missing = match target {
+        DatabaseTarget::Sqlite(_) => !cfg!(feature = "sqlite"),
+        DatabaseTarget::Postgres(_) => !cfg!(feature = "postgres"),
+        DatabaseTarget::Mysql(_) => !cfg!(feature = "mysql"),
+    };
+    if missing {
+        return Err(DbError::Fault("this build of herald has no support for the database of DATABASE_URL".into()));
+    }
+    Ok(url)
+}
+
+fn r2d2_threads() -> scheduled_thread_pool::ScheduledThreadPool {
+    scheduled_thread_pool::ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("herald-pool-{}").build()
+}
+
+/// Pool errors come back from `checkout`; the pool's own log lines would repeat them (and show URLs).
+#[derive(Debug)]
+struct QuietErrors;
+
+impl<E> diesel::r2d2::HandleError<E> for QuietErrors {
+    fn handle_error(&self, _: E) {}
+}
+
+/// What each fresh connection is told.
+#[derive(Debug)]
+struct Prepare {
+    echo: bool,
+}
+
+impl CustomizeConnection<AnyConnection, diesel::r2d2::Error> for Prepare {
+    fn on_acquire(&self, conn: &mut AnyConnection) -> Result<(), diesel::r2d2::Error> {
+        if self.echo {
+            conn.set_instrumentation(super::echo::log_statement);
+        }
+        let setup = match conn {
+            // A relaxed setting would make `sent` a guess after a power cut.
+            #[cfg(feature = "sqlite")]
+            AnyConnection::Sqlite(_) => {
+                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+            }
+            #[cfg(feature = "postgres")]
+            AnyConnection::Postgres(_) => "SET TIME ZONE 'UTC'; SET statement_timeout = '60s';",
+            #[cfg(feature = "mysql")]
+            AnyConnection::Mysql(_) => {
+                "SET time_zone = '+00:00', SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+            }
+        };
+        conn.batch_execute(setup).map_err(diesel::r2d2::Error::QueryError)
+    }
+}

@@ -1,0 +1,43 @@
+//! Inserting many rows at once, skipping those that are there already: the one thing that the three
+//! databases word differently.
+
+use diesel::prelude::*;
+
+use super::connection::AnyConnection;
+use super::error::DbError;
+use super::pages::NewNotification;
+use super::schema::notifications;
+
+/// Inserts a page's notifications; an address that the dispatch already has is left as it is.
+pub(super) fn insert_new(conn: &mut AnyConnection, rows: &[NewNotification]) -> Result<(), DbError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match conn {
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(conn) => {
+            diesel::insert_into(notifications::table)
+                .values(rows)
+                .on_conflict((notifications::recipient, notifications::dispatch_id, notifications::channel))
+                .do_nothing()
+                .execute(conn)?;
+        }
+        #[cfg(feature = "mysql")]
+        AnyConnection::Mysql(conn) => {
+            diesel::insert_into(notifications::table)
+                .values(rows)
+                .on_conflict(diesel::dsl::DuplicatedKeys)
+                .do_nothing()
+                .execute(conn)?;
+        }
+        #[cfg(feature = "sqlite")]
+        AnyConnection::Sqlite(conn) => {
+            diesel::insert_into(notifications::table)
+                .values(rows)
+                .on_conflict((notifications::recipient, notifications::dispatch_id, notifications::channel))
+                .do_nothing()
+                .execute(conn)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! R1: who may hand over rows of a dispatch. A claim writes a fresh random token; every later write
+//! names it, so a holder that was overtaken changes nothing any more. No wall clock decides.
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use super::accept::Claimant;
+use super::connection::AnyConnection;
+use super::error::DbError;
+use super::schema::dispatches;
+use crate::domain::{DispatchId, DispatchStatus, LeaseToken};
+
+/// A lease that was just taken, with what the work needs to know.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The dispatch.
+    pub dispatch: DispatchId,
+    /// The token that proves the claim.
+    pub token: LeaseToken,
+    /// The plan that the dispatch was accepted with.
+    pub plan: String,
+    /// When the dispatch was accepted.
+    pub created_at: NaiveDateTime,
+    /// How often work on it was started, this start included.
+    pub starts: i32,
+}
+
+/// What an onlooker sees of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The dispatch.
+    pub dispatch: DispatchId,
+    /// Its status.
+    pub status: DispatchStatus,
+    /// The holder's token; `None`: nobody holds it.
+    pub token: Option<String>,
+    /// Grows with each sign of life.
+    pub beat: i64,
+    /// Which process holds it.
+    pub holder: Option<String>,
+    /// Whether some worker still has the delivery of its message.
+    pub has_delivery: bool,
+}
+
+/// Looks at a lease.
+pub fn observe(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option<Seen>, DbError> {
+    type Columns = (String, Option<String>, i64, Option<String>, bool);
+    let row: Option<Columns> = dispatches::table
+        .find(dispatch.to_string())
+        .select((
+            dispatches::status,
+            dispatches::lease_token,
+            dispatches::lease_beat,
+            dispatches::lease_holder,
+            dispatches::has_delivery,
+        ))
+        .first(conn)
+        .optional()?;
+    row.map(|(status, token, beat, holder, has_delivery)| {
+        let status = status.parse().map_err(|e| DbError::Fault(format!("dispatches.status: {e}")))?;
+        Ok(Seen { dispatch, status, token, beat, holder, has_delivery })
+    })
+    .transpose()
+}
+
+/// Takes the lease of a running dispatch that nobody holds; `None` when somebody was faster.
+pub(super) fn claim_free(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    who: &Claimant,
+) -> Result<Option<Claim>, DbError> {
+    let free = dispatches::table.filter(
+        dispatches::id
+            .eq(dispatch.to_string())
+            .and(dispatches::lease_token.is_null())
+            .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
+    );
+    let changed = diesel::update(free).set(claimed(who)).execute(conn)?;
+    if changed == 1 { load(conn, dispatch, who.token).map(Some) } else { Ok(None) }
+}
+
+/// Takes the lease from a holder that is silent or dead, provided that it still looks as `seen`.
+pub fn take_over(conn: &mut AnyConnection, seen: &Seen, who: &Claimant) -> Result<Option<Claim>, DbError> {
+    let Some(token) = &seen.token else {
+        return claim_free(conn, seen.dispatch, who);
+    };
+    let silent = dispatches::table.filter(
+        dispatches::id
+            .eq(seen.dispatch.to_string())
+            .and(dispatches::lease_token.eq(token))
+            .and(dispatches::lease_beat.eq(seen.beat))
+            .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
+    );
+    let changed = diesel::update(silent).set(claimed(who)).execute(conn)?;
+    if changed == 1 { load(conn, seen.dispatch, who.token).map(Some) } else { Ok(None) }
+}
+
+type Claimed<'a> = (
+    diesel::dsl::Eq<dispatches::lease_token, String>,
+    diesel::dsl::Eq<dispatches::lease_beat, diesel::dsl::Add<dispatches::lease_beat, i64>>,
+    diesel::dsl::Eq<dispatches::lease_holder, &'a String>,
+    diesel::dsl::Eq<dispatches::has_delivery, bool>,
+    diesel::dsl::Eq<dispatches::starts, diesel::dsl::Add<dispatches::starts, i32>>,
+    diesel::dsl::Eq<dispatches::updated_at, NaiveDateTime>,
+);
+
+fn claimed(who: &Claimant) -> Claimed<'_> {
+    (
+        dispatches::lease_token.eq(who.token.to_string()),
+        dispatches::lease_beat.eq(dispatches::lease_beat + 1),
+        dispatches::lease_holder.eq(&who.holder),
+        dispatches::has_delivery.eq(true),
+        dispatches::starts.eq(dispatches::starts + 1),
+        dispatches::updated_at.eq(who.now),
+    )
+}
+
+fn load(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Result<Claim, DbError> {
+    let (plan, created_at, starts) = dispatches::table
+        .find(dispatch.to_string())
+        .select((dispatches::plan, dispatches::created_at, dispatches::starts))
+        .first::<(String, NaiveDateTime, i32)>(conn)?;
+    Ok(Claim { dispatch, token, plan, created_at, starts })
+}
+
+/// A sign of life for each lease; returns those that are still held under their token.
+pub fn beat(
+    conn: &mut AnyConnection,
+    leases: &[(DispatchId, LeaseToken)],
+) -> Result<Vec<DispatchId>, DbError> {
+    let mut held = Vec::with_capacity(leases.len());
+    for &(dispatch, token) in leases {
+        let changed = diesel::update(under(dispatch, token))
+            .set(dispatches::lease_beat.eq(dispatches::lease_beat + 1))
+            .execute(conn)?;
+        if changed == 1 {
+            held.push(dispatch);
+        }
+    }
+    Ok(held)
+}
+
+/// Gives a lease back: the next one who wants it need not wait. The dispatch stays as it is.
+pub fn release(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Result<(), DbError> {
+    let nobody = (dispatches::lease_token.eq(None::<String>), dispatches::lease_holder.eq(None::<String>));
+    diesel::update(under(dispatch, token)).set(nobody).execute(conn)?;
+    Ok(())
+}
+
+/// Records that the holder lost its delivery: the message will come again.
+pub fn delivery_lost(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Result<(), DbError> {
+    diesel::update(under(dispatch, token)).set(dispatches::has_delivery.eq(false)).execute(conn)?;
+    Ok(())
+}
+
+/// Makes the delivery at hand that of a running dispatch which has lost its own; false when it has one.
+pub fn adopt(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<bool, DbError> {
+    let without = dispatches::table.filter(
+        dispatches::id
+            .eq(dispatch.to_string())
+            .and(dispatches::has_delivery.eq(false))
+            .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
+    );
+    Ok(diesel::update(without).set(dispatches::has_delivery.eq(true)).execute(conn)? == 1)
+}
+
+/// Records that the broker has seen the ack of these dispatches' messages.
+pub fn ack_proven(conn: &mut AnyConnection, acked: &[DispatchId]) -> Result<(), DbError> {
+    let ids: Vec<String> = acked.iter().map(ToString::to_string).collect();
+    diesel::update(dispatches::table.filter(dispatches::id.eq_any(ids)))
+        .set(dispatches::ack_proven.eq(true))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The dispatch, only while it runs under this token.
+#[diesel::dsl::auto_type(no_type_alias)]
+pub(super) fn under(dispatch: DispatchId, token: LeaseToken) -> _ {
+    let id: String = dispatch.to_string();
+    let token: String = token.to_string();
+    dispatches::table.filter(
+        dispatches::id
+            .eq(id)
+            .and(dispatches::lease_token.eq(token))
+            .and(dispatches::status.eq("running")),
+    )
+}

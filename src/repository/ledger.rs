@@ -1,0 +1,139 @@
+//! S5: what became of each notification, written in batches. `sent` is a fact: it is recorded under any
+//! token, once and for all. Every other outcome counts only under the lease (rule R3).
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+
+use super::connection::AnyConnection;
+use super::error::DbError;
+use super::lease::under;
+use super::pages::OPEN;
+use super::schema::{dispatches, notifications};
+use crate::domain::{DispatchId, LeaseToken, NotificationId, NotificationStatus};
+
+/// What became of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The relay took it.
+    Sent,
+    /// Not this time; stays open with its next time, while the message is held.
+    Again {
+        /// Why.
+        error: String,
+        /// UTC.
+        at: NaiveDateTime,
+    },
+    /// Not this time; from the ledger at its next time.
+    Deferred {
+        /// Why.
+        error: String,
+        /// UTC.
+        at: NaiveDateTime,
+    },
+    /// Never.
+    Failed {
+        /// Why.
+        error: String,
+        /// Whether an attempt was made (not when rendering failed).
+        attempted: bool,
+    },
+    /// Handed over, but no reply came.
+    Unknown {
+        /// What was seen.
+        error: String,
+        /// UTC; `None`: left to the operator.
+        at: Option<NaiveDateTime>,
+    },
+}
+
+/// An outcome on its way into the ledger.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Whose.
+    pub notification: NotificationId,
+    /// Of which dispatch.
+    pub dispatch: DispatchId,
+    /// The lease under which it was handed over.
+    pub token: LeaseToken,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// How many ids one statement names: SQLite takes 32,766 values, and longer ones gain nothing.
+const CHUNK: usize = 500;
+
+/// Writes `entries`; says for each whether it was taken. One that was refused belongs to a dispatch that
+/// somebody else works off now.
+pub fn record(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -> Result<Vec<bool>, DbError> {
+    let sent: Vec<i64> =
+        entries.iter().filter(|e| e.outcome == Outcome::Sent).map(|e| e.notification.0).collect();
+    for ids in sent.chunks(CHUNK) {
+        record_sent(conn, ids, now)?;
+    }
+    let mut leases = HashMap::new();
+    let mut taken = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if entry.outcome == Outcome::Sent {
+            taken.push(true);
+            continue;
+        }
+        let lease = (entry.dispatch, entry.token);
+        let held = match leases.get(&lease) {
+            Some(&held) => held,
+            None => *leases.entry(lease).or_insert(still_held(conn, lease, now)?),
+        };
+        taken.push(held && record_one(conn, entry, now)?);
+    }
+    Ok(taken)
+}
+
+fn record_sent(conn: &mut AnyConnection, ids: &[i64], now: NaiveDateTime) -> Result<(), DbError> {
+    let not_yet = notifications::table
+        .filter(notifications::id.eq_any(ids.to_vec()))
+        .filter(notifications::status.ne(NotificationStatus::Sent.as_str()));
+    diesel::update(not_yet)
+        .set((
+            notifications::status.eq(NotificationStatus::Sent.as_str()),
+            notifications::attempts.eq(notifications::attempts + 1),
+            notifications::error.eq(None::<String>),
+            notifications::next_attempt_at.eq(None::<NaiveDateTime>),
+            notifications::updated_at.eq(now),
+            notifications::sent_at.eq(Some(now)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Also takes the dispatch's row lock, so that the lease cannot move before the commit.
+fn still_held(
+    conn: &mut AnyConnection,
+    (dispatch, token): (DispatchId, LeaseToken),
+    now: NaiveDateTime,
+) -> Result<bool, DbError> {
+    Ok(diesel::update(under(dispatch, token)).set(dispatches::updated_at.eq(now)).execute(conn)? == 1)
+}
+
+fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Result<bool, DbError> {
+    let (status, error, at, charged) = match &entry.outcome {
+        Outcome::Sent => return Ok(true),
+        Outcome::Again { error, at } => (NotificationStatus::Pending, error, Some(*at), 1),
+        Outcome::Deferred { error, at } => (NotificationStatus::Deferred, error, Some(*at), 1),
+        Outcome::Failed { error, attempted } => (NotificationStatus::Failed, error, None, i32::from(*attempted)),
+        Outcome::Unknown { error, at } => (NotificationStatus::Unknown, error, *at, 1),
+    };
+    let open = notifications::table
+        .filter(notifications::id.eq(entry.notification.0))
+        .filter(notifications::status.eq_any(OPEN));
+    let changed = diesel::update(open)
+        .set((
+            notifications::status.eq(status.as_str()),
+            notifications::attempts.eq(notifications::attempts + charged),
+            notifications::error.eq(Some(error)),
+            notifications::next_attempt_at.eq(at),
+            notifications::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(changed == 1)
+}

@@ -1,0 +1,24 @@
+//! The ledger and the audience, on SQLite, PostgreSQL or MySQL. One function for each question asked;
+//! what returned `Ok` is committed.
+
+mod accept;
+mod closing;
+mod connection;
+mod echo;
+mod error;
+mod insert;
+mod lease;
+mod ledger;
+mod migrate;
+mod pages;
+mod writer;
+pub mod schema;
+
+pub use accept::{Accepted, Claimant, MessageKey, NewDispatch, accept};
+pub use closing::{Counts, End, counts, finish};
+pub use connection::{AnyConnection, Database};
+pub use error::DbError;
+pub use lease::{Claim, Seen, ack_proven, adopt, beat, delivery_lost, observe, release, take_over};
+pub use ledger::{Entry, Outcome, record};
+pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
+pub use writer::Writer;
