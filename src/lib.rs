@@ -2,6 +2,9 @@
 //! mailed twice, and a ledger that proves it.
 
 pub mod repository;
+
 pub mod message;
+
 pub mod config;
+
 pub mod domain;

@@ -1,7 +1,14 @@
 //! Typed configuration. [`Config::from_lookup`] reads every variable through a function, so that
-//! tests pass a map, and reports all problems at once.
+//! tests pass a map, and reports all problems at once; no problem shows a secret.
 
+mod email;
+mod endpoints;
+mod load;
 mod reader;
+mod service;
+mod template;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::net::SocketAddr;
@@ -12,8 +19,9 @@ use secrecy::SecretString;
 
 use crate::domain::Identity;
 
+pub use load::VARIABLES;
 pub use reader::{ConfigErrors, Problem};
-pub use values::UrlTemplate;
+pub use template::UrlTemplate;
 
 /// Everything that the environment decides.
 #[derive(Debug, Clone)]

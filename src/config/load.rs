@@ -1,0 +1,180 @@
+//! Where the variables come from: the process environment, then `.env`. Neither is changed.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::reader::{ConfigErrors, Problem, Reader};
+use super::{Config, email, endpoints, service};
+
+/// Every variable that is read, in the order of `.env.example`.
+pub const VARIABLES: &[&str] = &[
+    "LAVINMQ_HOST",
+    "LAVINMQ_PORT",
+    "LAVINMQ_USERNAME",
+    "LAVINMQ_PASSWORD",
+    "LAVINMQ_VHOST",
+    "LAVINMQ_URL",
+    "LAVINMQ_QUEUE",
+    "LAVINMQ_PREFETCH",
+    "SOURCE",
+    "DATABASE_URL",
+    "DATABASE_ECHO",
+    "EMAIL_DUMMY_MODE",
+    "EMAIL_DUMMY_DIR",
+    "SMTP_HOST",
+    "SMTP_PORT",
+    "SMTP_USERNAME",
+    "SMTP_PASSWORD",
+    "SMTP_USE_TLS",
+    "SMTP_TLS_CA",
+    "SMTP_CONNECTIONS",
+    "SMTP_TIMEOUT",
+    "SMTP_DATA_TIMEOUT",
+    "FROM_EMAIL",
+    "SMTP_FROM",
+    "FROM_NAME",
+    "UNSUBSCRIBE_URL",
+    "BATCH_SIZE",
+    "IN_FLIGHT",
+    "ON_UNKNOWN",
+    "MAX_RETRIES",
+    "RETRY_DELAY",
+    "RETRY_SCHEDULE",
+    "LEASE",
+    "TEMPLATES_DIR",
+    "HTTP_ADDR",
+    "API_TOKEN",
+    "SHUTDOWN_GRACE",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "LOG_FILE",
+];
+
+impl Config {
+    /// Reads every variable through `lookup`; one that is unset or empty gets its default.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        Self::read(lookup, Vec::new())
+    }
+
+    /// Reads the process environment, and `.env` in the working directory for what is not set there.
+    /// Neither is changed.
+    ///
+    /// # Errors
+    /// All that is wrong, a line of `.env` that cannot be read among it, at once.
+    pub fn load() -> Result<Self, ConfigErrors> {
+        let (file, mut problems) = read_env_file(Path::new(".env"));
+        let environment = |name: &str| std::env::var_os(name);
+        for name in VARIABLES {
+            if environment(name).is_some_and(|v| v.to_str().is_none()) {
+                problems.push(problem((*name).to_owned(), "takes UTF-8 text"));
+            }
+        }
+        let lookup = |name: &str| match environment(name) {
+            Some(value) => value.into_string().ok(),
+            None => file.get(name).cloned(),
+        };
+        Self::read(&lookup, problems)
+    }
+
+    fn read(
+        lookup: &dyn Fn(&str) -> Option<String>,
+        mut problems: Vec<Problem>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut r = Reader::new(lookup);
+        let broker = endpoints::broker(&mut r);
+        service::source(&mut r);
+        let config = Self {
+            broker,
+            database: endpoints::database(&mut r),
+            email: email::email(&mut r),
+            delivery: service::delivery(&mut r),
+            templates_dir: r.text("TEMPLATES_DIR").map(Into::into),
+            http: service::http(&mut r),
+            shutdown_grace: service::shutdown_grace(&mut r),
+            log: service::log(&mut r),
+        };
+        problems.extend(r.into_problems());
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigErrors::new(problems))
+        }
+    }
+}
+
+fn problem(variable: String, message: &str) -> Problem {
+    Problem {
+        variable,
+        message: message.to_owned(),
+    }
+}
+
+/// The variables of a `.env` file, none where there is no file. A line's text may hold a secret: it is
+/// named by its number alone.
+fn read_env_file(path: &Path) -> (HashMap<String, String>, Vec<Problem>) {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Default::default(),
+        Err(e) => {
+            let message = format!("cannot be read ({e})");
+            return (
+                HashMap::new(),
+                vec![problem(path.display().to_string(), &message)],
+            );
+        }
+    };
+    let mut problems = Vec::new();
+    let mut variables = HashMap::new();
+    for item in dotenvy::from_read_iter(text.as_bytes()) {
+        match item {
+            Ok((name, value)) => {
+                variables.insert(name, value);
+            }
+            Err(dotenvy::Error::LineParse(line, _)) => {
+                let first = line.lines().next().unwrap_or_default();
+                let number = text.lines().position(|l| l.trim_end().ends_with(first.trim()));
+                let at = number.map_or_else(String::new, |n| format!(", line {}", n + 1));
+                problems.push(problem(
+                    format!("{}{at}", path.display()),
+                    "takes NAME=value, the value in quotes where it has spaces, quotes, $ or #",
+                ));
+            }
+            Err(_) => {
+                problems.push(problem(
+                    path.display().to_string(),
+                    "cannot be read as NAME=value lines",
+                ));
+                break;
+            }
+        }
+    }
+    (variables, problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_file_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        assert_eq!(read_env_file(&path), Default::default());
+
+        std::fs::write(&path, "# comment\nA=1\nB=\"two words\"\nC=s3cr3t word\nD=\n").unwrap();
+        let (variables, problems) = read_env_file(&path);
+        assert_eq!(variables["A"], "1");
+        assert_eq!(variables["B"], "two words");
+        assert_eq!(variables["D"], "");
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].variable.ends_with(".env, line 4"), "{problems:?}");
+        assert!(!problems[0].to_string().contains("s3cr3t"));
+
+        std::fs::write(&path, b"A=\xff\n").unwrap();
+        assert_eq!(read_env_file(&path).1.len(), 1);
+    }
+}
