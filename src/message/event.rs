@@ -17,6 +17,25 @@ pub enum EventKind {
     Cancelled,
 }
 
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Cancelled];
+
+    /// The message's `type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::Updated => "UPDATED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// The kind that a `type` names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
 /// A change of an event, to be told to its participants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventMessage {

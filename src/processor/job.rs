@@ -1,0 +1,92 @@
+//! What travels between a dispatch, its lane and the ledger.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::lease::Lease;
+use crate::config::UrlTemplate;
+use crate::domain::{DispatchId, EventId, Identity, NotificationId};
+use crate::render::Composer;
+use crate::repository::WorkRow;
+
+/// Everything that the notifications of one dispatch share.
+pub(super) struct Work {
+    pub(super) lease: Arc<Lease>,
+    pub(super) composer: Composer,
+    pub(super) identity: Identity,
+    pub(super) event_id: EventId,
+    pub(super) unsubscribe_url: Option<UrlTemplate>,
+    pub(super) done: mpsc::UnboundedSender<Vec<Done>>,
+}
+
+impl Work {
+    pub(super) fn dispatch(&self) -> DispatchId {
+        self.lease.dispatch
+    }
+}
+
+/// One notification to hand over.
+pub(super) struct Job {
+    pub(super) row: WorkRow,
+    pub(super) work: Arc<Work>,
+    /// How often the lane failed while it was at this one.
+    pub(super) lane_faults: u32,
+}
+
+impl Job {
+    pub(super) fn created_at(&self) -> DateTime<Utc> {
+        self.row.created_at.and_utc()
+    }
+}
+
+/// Tells a dispatch that a job has left its hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Done {
+    pub(super) id: NotificationId,
+    pub(super) how: How,
+}
+
+/// In which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// Its outcome is in the ledger.
+    Committed,
+    /// Its outcome is in the ledger: open still, with its next time.
+    Again(NaiveDateTime),
+    /// Nothing happened: it is as open in the ledger as before.
+    Dropped,
+    /// The ledger refused its outcome: the lease is somebody else's.
+    Refused,
+}
+
+/// Waits for the commit of an outcome; its permit of W is free again when it is dropped.
+pub(super) struct Ticket {
+    pub(super) id: NotificationId,
+    pub(super) work: Arc<Work>,
+    pub(super) again: Option<NaiveDateTime>,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// Called by the ledger's writer after each commit: frees the permits and tells each dispatch.
+pub(super) fn committed(tickets: Vec<(Ticket, bool)>) {
+    let mut told: Vec<(Arc<Work>, Vec<Done>)> = Vec::new();
+    for (ticket, taken) in tickets {
+        let how = match (taken, ticket.again) {
+            (false, _) => How::Refused,
+            (true, Some(at)) => How::Again(at),
+            (true, None) => How::Committed,
+        };
+        let done = Done { id: ticket.id, how };
+        drop(ticket.permit);
+        match told.iter_mut().find(|(work, _)| Arc::ptr_eq(work, &ticket.work)) {
+            Some((_, list)) => list.push(done),
+            None => told.push((ticket.work, vec![done])),
+        }
+    }
+    for (work, list) in told {
+        // A dispatch that has stopped no longer listens; its rows are in the ledger.
+        let _ = work.done.send(list);
+    }
+}

@@ -1,0 +1,88 @@
+//! The queue in front of a relay. Dispatches take turns, one notification each, so a giant event does not
+//! starve a small one. What waits here holds no permit.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+
+use super::job::{Job, Work};
+use super::lease::lock;
+use crate::domain::DispatchId;
+
+/// One relay with one identity, and what waits for it.
+pub(super) struct Lane {
+    turns: Mutex<VecDeque<Turn>>,
+    /// At least one permit for each waiting job; it may have some left over from jobs that were dropped.
+    waiting: Semaphore,
+}
+
+struct Turn {
+    work: Arc<Work>,
+    jobs: VecDeque<Job>,
+}
+
+impl Lane {
+    pub(super) fn new() -> Self {
+        Self { turns: Mutex::default(), waiting: Semaphore::new(0) }
+    }
+
+    /// Appends jobs of one dispatch.
+    pub(super) fn push(&self, work: &Arc<Work>, jobs: impl ExactSizeIterator<Item = Job>) {
+        let count = jobs.len();
+        if count == 0 {
+            return;
+        }
+        let mut turns = lock(&self.turns);
+        match turns.iter_mut().find(|t| t.work.dispatch() == work.dispatch()) {
+            Some(turn) => turn.jobs.extend(jobs),
+            None => turns.push_back(Turn { work: Arc::clone(work), jobs: jobs.collect() }),
+        }
+        drop(turns);
+        self.waiting.add_permits(count);
+    }
+
+    /// Puts a job that was not handed over back to the front.
+    pub(super) fn push_back(&self, job: Job) {
+        let mut turns = lock(&self.turns);
+        match turns.iter_mut().find(|t| t.work.dispatch() == job.work.dispatch()) {
+            Some(turn) => turn.jobs.push_front(job),
+            None => {
+                let work = Arc::clone(&job.work);
+                turns.push_front(Turn { work, jobs: VecDeque::from([job]) });
+            }
+        }
+        drop(turns);
+        self.waiting.add_permits(1);
+    }
+
+    /// Waits until something may be there; every return has to be followed by `pop` or `not_now`.
+    pub(super) async fn wait(&self) {
+        if let Ok(permit) = self.waiting.acquire().await {
+            permit.forget();
+        }
+    }
+
+    /// Undoes a `wait` that could not be followed by `pop`.
+    pub(super) fn not_now(&self) {
+        self.waiting.add_permits(1);
+    }
+
+    /// The next job, of the dispatch whose turn it is.
+    pub(super) fn pop(&self) -> Option<Job> {
+        let mut turns = lock(&self.turns);
+        let mut turn = turns.pop_front()?;
+        let job = turn.jobs.pop_front();
+        if !turn.jobs.is_empty() {
+            turns.push_back(turn);
+        }
+        job
+    }
+
+    /// Takes out all that waits of one dispatch.
+    pub(super) fn remove(&self, dispatch: DispatchId) -> Vec<Job> {
+        let mut turns = lock(&self.turns);
+        let index = turns.iter().position(|t| t.work.dispatch() == dispatch);
+        index.and_then(|i| turns.remove(i)).map(|t| t.jobs.into()).unwrap_or_default()
+    }
+}

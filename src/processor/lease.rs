@@ -1,0 +1,176 @@
+//! R1 from the holder's side. A lease is trusted for two thirds of its time after the *start* of its last
+//! successful beat, by the monotonic clock; others wait a whole LEASE of silence before they take it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::consumer::Delivery;
+use crate::domain::{DispatchId, LeaseToken};
+use crate::repository::{self, Database};
+
+/// A lease that this process holds, or held.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) dispatch: DispatchId,
+    pub(super) token: LeaseToken,
+    trusted_until: Mutex<Instant>,
+    lost: CancellationToken,
+}
+
+impl Lease {
+    fn new(dispatch: DispatchId, token: LeaseToken, trusted_until: Instant) -> Self {
+        Self { dispatch, token, trusted_until: Mutex::new(trusted_until), lost: CancellationToken::new() }
+    }
+
+    /// Whether something may be handed over now.
+    pub(super) fn holds(&self, now: Instant) -> bool {
+        !self.lost.is_cancelled() && now < *lock(&self.trusted_until)
+    }
+
+    /// Ends when somebody else has taken it.
+    pub(super) async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Says that somebody else has it.
+    pub(super) fn give_up(&self) {
+        self.lost.cancel();
+    }
+}
+
+/// One running dispatch of this process.
+struct Running {
+    lease: Arc<Lease>,
+    deliveries: Vec<Arc<Delivery>>,
+    lost_recorded: bool,
+}
+
+/// The leases of this process, kept alive by beats on a connection of their own.
+#[derive(Clone)]
+pub(super) struct Leases {
+    db: Database,
+    period: Duration,
+    running: Arc<Mutex<HashMap<DispatchId, Running>>>,
+}
+
+impl Leases {
+    pub(super) fn new(db: Database, period: Duration) -> Self {
+        Self { db, period, running: Arc::default() }
+    }
+
+    /// LEASE.
+    pub(super) fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Takes charge of a claim whose transaction began at `began`.
+    pub(super) fn hold(
+        &self,
+        dispatch: DispatchId,
+        token: LeaseToken,
+        delivery: Option<Arc<Delivery>>,
+        began: Instant,
+    ) -> Arc<Lease> {
+        let lease = Arc::new(Lease::new(dispatch, token, began + self.period * 2 / 3));
+        let running = Running {
+            lease: Arc::clone(&lease),
+            deliveries: delivery.into_iter().collect(),
+            lost_recorded: false,
+        };
+        lock(&self.running).insert(dispatch, running);
+        lease
+    }
+
+    /// Stops beating for a dispatch.
+    pub(super) fn drop_lease(&self, lease: &Lease) {
+        let mut running = lock(&self.running);
+        if running.get(&lease.dispatch).is_some_and(|r| r.lease.token == lease.token) {
+            running.remove(&lease.dispatch);
+        }
+    }
+
+    /// Whether this process works on `dispatch`, and whether a live delivery stands behind it.
+    pub(super) fn own(&self, dispatch: DispatchId) -> Option<bool> {
+        lock(&self.running).get(&dispatch).map(Running::is_delivered)
+    }
+
+    /// Puts a further delivery behind a running dispatch; false when it has just ended.
+    pub(super) fn adopt(&self, dispatch: DispatchId, delivery: &Arc<Delivery>) -> bool {
+        match lock(&self.running).get_mut(&dispatch) {
+            Some(running) => {
+                running.deliveries.push(Arc::clone(delivery));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Beats every third of LEASE until `stop`; a failed beat is tried again soon.
+    pub(super) async fn keep_alive(self, stop: CancellationToken) {
+        let mut pause = self.period / 3;
+        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            let began = Instant::now();
+            pause = match self.beat_all(began).await {
+                Ok(()) => self.period / 3,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot renew leases; sending stops unless this passes soon");
+                    self.period / 15
+                }
+            };
+        }
+    }
+
+    async fn beat_all(&self, began: Instant) -> Result<(), repository::DbError> {
+        let (leases, lost) = self.snapshot();
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let asked = leases.clone();
+        let held = self
+            .db
+            .beat(move |conn| {
+                for &(dispatch, token) in &lost {
+                    repository::delivery_lost(conn, dispatch, token)?;
+                }
+                repository::beat(conn, &asked)
+            })
+            .await?;
+        let mut running = lock(&self.running);
+        for (dispatch, token) in leases {
+            let Some(entry) = running.get_mut(&dispatch).filter(|r| r.lease.token == token) else {
+                continue;
+            };
+            if held.contains(&dispatch) {
+                *lock(&entry.lease.trusted_until) = began + self.period * 2 / 3;
+                entry.lost_recorded = !entry.is_delivered();
+            } else {
+                tracing::warn!(dispatch.id = %dispatch, "another worker has taken this dispatch over");
+                entry.lease.give_up();
+                running.remove(&dispatch);
+            }
+        }
+        Ok(())
+    }
+
+    /// All leases, and those whose deliveries went away since the last beat.
+    fn snapshot(&self) -> (Vec<(DispatchId, LeaseToken)>, Vec<(DispatchId, LeaseToken)>) {
+        let running = lock(&self.running);
+        let pair = |r: &Running| (r.lease.dispatch, r.lease.token);
+        let lost = running.values().filter(|r| !r.lost_recorded && !r.is_delivered());
+        (running.values().map(pair).collect(), lost.map(pair).collect())
+    }
+}
+
+impl Running {
+    fn is_delivered(&self) -> bool {
+        self.deliveries.iter().any(|d| d.is_live())
+    }
+}
+
+/// A panic while the lock was held leaves nothing half done here.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

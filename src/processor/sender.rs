@@ -1,0 +1,239 @@
+//! S4: the tasks that hand over, one for each connection. A job is taken only when a connection is ready
+//! and a permit of W is free; the lease is looked at again right before the bytes that cannot be taken
+//! back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::job::{Done, How, Job, Ticket};
+use super::lane::Lane;
+use super::outcome::{Next, judge};
+use crate::config::DeliveryConfig;
+use crate::domain::{DisplayName, EmailAddress};
+use crate::mailer::{Draft, Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay, assemble};
+use crate::render::Recipient;
+use crate::repository::{Entry, Outcome, Writer};
+
+/// A connection that nothing was handed over on for so long takes its leave.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Where the e-mails of a lane go.
+pub(super) enum Way {
+    /// To a relay.
+    Relay(Relay),
+    /// Nowhere, or into a folder.
+    Dummy(Dummy),
+}
+
+/// What all senders of a lane share.
+pub(super) struct Senders {
+    pub(super) lane: Arc<Lane>,
+    pub(super) way: Way,
+    pub(super) health: Health,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) writer: Writer<Ticket>,
+    pub(super) config: DeliveryConfig,
+    pub(super) now: super::Clock,
+    /// E-mails that the relay took.
+    pub(super) passed: AtomicU64,
+    /// Take nothing new.
+    pub(super) stop: CancellationToken,
+    /// Let go of what is under way.
+    pub(super) abort: CancellationToken,
+}
+
+impl Senders {
+    /// One connection's life: waits for work, connects, hands over, until told to stop.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut outlet = None;
+        while let Some(ready) = self.stop.run_until_cancelled(self.ready(&mut outlet)).await {
+            // Behind this point a job is ours, so a stop no longer cuts in.
+            if let Some(permit) = ready
+                && let Some(job) = self.lane.pop()
+            {
+                self.attend(&mut outlet, job, permit).await;
+            }
+            outlet = outlet.take().filter(Outlet::is_usable);
+        }
+        quit(&mut outlet).await;
+    }
+
+    /// Waits until there is work, a connection, and a permit of W.
+    async fn ready(&self, outlet: &mut Option<Outlet>) -> Option<OwnedSemaphorePermit> {
+        if tokio::time::timeout(IDLE, self.lane.wait()).await.is_err() {
+            quit(outlet).await;
+            return None;
+        }
+        if outlet.is_none() {
+            match self.connect().await {
+                Ok(fresh) => *outlet = Some(fresh),
+                Err(fault) => {
+                    self.lane.not_now();
+                    self.health.failed(&fault);
+                    return None;
+                }
+            }
+        }
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    async fn connect(&self) -> Result<Outlet, Fault> {
+        match &self.way {
+            Way::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
+            Way::Relay(relay) => {
+                self.health.wait().await;
+                let conversation = relay.connect().await?;
+                self.health.passed();
+                Ok(Outlet::Smtp(Box::new(conversation)))
+            }
+        }
+    }
+
+    /// From a job to its outcome on the way into the ledger.
+    async fn attend(&self, outlet: &mut Option<Outlet>, mut job: Job, permit: OwnedSemaphorePermit) {
+        let Some(outlet) = outlet else { return self.lane.push_back(job) };
+        if !job.work.lease.holds(Instant::now()) {
+            return drop_job(&job);
+        }
+        let (to, email) = match compose(&job) {
+            Ok(composed) => composed,
+            Err(error) => {
+                return self.record(job, Outcome::Failed { error, attempted: false }, permit);
+            }
+        };
+        let before = self.passed.load(Ordering::Relaxed);
+        let Some(handover) = self.hand_over(outlet, &job, &to, &email).await else {
+            return drop_job(&job);
+        };
+        match &handover {
+            Handover::Accepted(_) => {
+                self.passed.fetch_add(1, Ordering::Relaxed);
+            }
+            Handover::Unsent(fault) => {
+                job.lane_faults += 1;
+                tracing::debug!(notification.id = %job.row.id, %fault, "not handed over");
+            }
+            _ => {}
+        }
+        let lane_passes = self.passed.load(Ordering::Relaxed) > before;
+        let faults = (job.lane_faults, lane_passes);
+        match judge(handover, job.row.attempts, faults, &self.config, (self.now)().naive_utc()) {
+            Next::Record(outcome) => self.record(job, outcome, permit),
+            Next::Requeue if self.stop.is_cancelled() => drop_job(&job),
+            Next::Requeue => self.lane.push_back(job),
+        }
+    }
+
+    /// `None`: nothing happened, because the lease or the time to stop took it back.
+    async fn hand_over(&self, outlet: &mut Outlet, job: &Job, to: &EmailAddress, email: &[u8]) -> Option<Handover> {
+        let parcel = Parcel {
+            dispatch: job.work.dispatch(),
+            notification: job.row.id,
+            from: &job.work.identity.address,
+            to,
+            email,
+        };
+        let let_go = AtomicBool::new(false);
+        let go_ahead = || {
+            let holds = job.work.lease.holds(Instant::now());
+            let_go.store(holds, Ordering::Relaxed);
+            holds
+        };
+        let handover = self.abort.run_until_cancelled(outlet.hand_over(&parcel, go_ahead)).await;
+        match handover {
+            Some(Handover::Unsent(Fault { cause: FaultCause::Withheld, .. })) => None,
+            Some(handover) => Some(handover),
+            None if let_go.load(Ordering::Relaxed) => {
+                let cause = FaultCause::Io("Herald was stopped before the reply came".into());
+                Some(Handover::Unknown(Fault { phase: Phase::Dot, cause }))
+            }
+            None => None,
+        }
+    }
+
+    fn record(&self, job: Job, outcome: Outcome, permit: OwnedSemaphorePermit) {
+        log(&job, &outcome);
+        let again = match &outcome {
+            Outcome::Again { at, .. } => Some(*at),
+            _ => None,
+        };
+        let entry = Entry {
+            notification: job.row.id,
+            dispatch: job.work.dispatch(),
+            token: job.work.lease.token,
+            outcome,
+        };
+        self.writer.record(entry, Ticket { id: job.row.id, work: job.work, again, permit });
+    }
+}
+
+async fn quit(outlet: &mut Option<Outlet>) {
+    if let Some(outlet) = outlet.take() {
+        outlet.quit().await;
+    }
+}
+
+fn drop_job(job: &Job) {
+    let done = Done { id: job.row.id, how: How::Dropped };
+    // A dispatch that no longer listens has no use for it.
+    let _ = job.work.done.send(vec![done]);
+}
+
+/// The whole e-mail, or why this notification can never be one. A panic on the way is this one's alone.
+fn compose(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
+    catch_unwind(AssertUnwindSafe(|| compose_unguarded(job)))
+        .unwrap_or_else(|_| Err("composing this e-mail failed unexpectedly".into()))
+}
+
+fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
+    let work = &job.work;
+    let to: EmailAddress = job.row.recipient.parse().map_err(|e| format!("{e}"))?;
+    let name = DisplayName::clean(&job.row.name);
+    let unsubscribe = work
+        .unsubscribe_url
+        .as_ref()
+        .zip(job.row.participant_id)
+        .map(|(template, participant)| template.fill(participant, work.event_id, &to));
+    let recipient = Recipient { name: &name, address: &to, unsubscribe_url: unsubscribe.as_deref() };
+    let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
+    let email = assemble(&Draft {
+        identity: &work.identity,
+        to: &to,
+        to_name: &name,
+        message_id: &job.row.message_id,
+        date: job.created_at(),
+        unsubscribe_url: unsubscribe.as_deref(),
+        boundary_id: &job.row.message_id,
+        subject: &rendered.subject,
+        text: &rendered.text,
+        html: &rendered.html,
+        calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
+    })
+    .map_err(|e| e.to_string())?;
+    Ok((to, email))
+}
+
+/// One line for each outcome that somebody may have to look into.
+fn log(job: &Job, outcome: &Outcome) {
+    let (dispatch, notification, attempt) = (job.work.dispatch(), job.row.id, job.row.attempts + 1);
+    match outcome {
+        Outcome::Sent => tracing::debug!(%dispatch, %notification, recipient = job.row.recipient, "sent"),
+        Outcome::Again { error, at } => {
+            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "will try again");
+        }
+        Outcome::Deferred { error, at } => {
+            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "deferred");
+        }
+        Outcome::Failed { error, .. } => {
+            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "failed");
+        }
+        Outcome::Unknown { error, .. } => {
+            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A dispatch under its lease, from the claim to its end: reads pages ahead of the senders, looks after
+//! the rows that are to be tried again, and closes it when the ledger shows nothing open. Pages stream:
+//! the next one is read while the last one is sent, and memory stays flat however large the event is.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::Engine;
+use super::hand::Hand;
+use super::job::{Done, How, Job, Work};
+use super::outcome::LONGEST_DELAY;
+use crate::domain::{DispatchStatus, NotificationId};
+use crate::repository::{self, Counts, DbError, End, PageRequest, WorkRow};
+
+/// Waits between tries while the database is away.
+const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often an interrupted dispatch looks for jobs that came back to the lane.
+const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// How the work on a dispatch ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// As in S6: ack.
+    Reached(DispatchStatus, Counts),
+    /// Told to stop before its end; the lease was given back.
+    Stopped,
+    /// Somebody else has it.
+    LeaseLost,
+}
+
+/// What of the ledger is read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Rows that an earlier start left open, from behind this id on.
+    Resume(NotificationId),
+    /// Pages of the audience.
+    Pages,
+    /// Nothing: all is read.
+    Read,
+}
+
+/// What a read of the ledger brought.
+struct Brought {
+    rows: Vec<WorkRow>,
+    stage: Stage,
+    /// Next time of the earliest row to be tried again, if that was asked.
+    next_due: Option<Option<NaiveDateTime>>,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<Brought, DbError>> + Send>>;
+
+/// One dispatch in work.
+pub(super) struct Course {
+    engine: Arc<Engine>,
+    work: Arc<Work>,
+    done: mpsc::UnboundedReceiver<Vec<Done>>,
+    hand: Hand,
+    stage: Stage,
+    next_due: Option<Instant>,
+    reading: Option<Reading>,
+}
+
+impl Course {
+    pub(super) fn new(engine: Arc<Engine>, work: Arc<Work>, done: mpsc::UnboundedReceiver<Vec<Done>>) -> Self {
+        let stage = Stage::Resume(NotificationId(0));
+        Self { engine, work, done, hand: Hand::default(), stage, next_due: None, reading: None }
+    }
+
+    /// Works the dispatch off.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
+        loop {
+            if self.reading.is_none() {
+                if self.is_through() {
+                    match self.finish().await {
+                        Ok(End::Reached(status, counts)) => return Ended::Reached(status, counts),
+                        Ok(End::NotYet) => self.stage = Stage::Resume(NotificationId(0)),
+                        Err(DbError::LeaseLost) => return self.abandon(),
+                        Err(error) => self.pause(&error).await,
+                    }
+                }
+                self.read_on();
+            }
+            let lease = Arc::clone(&self.work.lease);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.drain().await,
+                () = lease.lost() => return self.abandon(),
+                Some(list) = self.done.recv() => {
+                    if !self.settle(&list) {
+                        return self.abandon();
+                    }
+                }
+                brought = poll(&mut self.reading) => match brought {
+                    Ok(brought) => self.take(brought),
+                    Err(DbError::LeaseLost) => return self.abandon(),
+                    Err(error) => {
+                        self.hand.take(Vec::new());
+                        self.pause(&error).await;
+                    }
+                },
+                () = due(self.next_due), if self.reading.is_none() => self.read_due(),
+            }
+        }
+    }
+
+    fn is_through(&self) -> bool {
+        self.stage == Stage::Read && self.hand.is_empty() && self.next_due.is_none()
+    }
+
+    /// Reads ahead as long as less is in hand than the window takes and two pages to refill it from.
+    fn read_on(&mut self) {
+        let config = &self.engine.config;
+        if self.stage == Stage::Read || self.hand.len() >= config.in_flight + 2 * config.batch_size {
+            return;
+        }
+        let (lease, size, stage) = (Arc::clone(&self.work.lease), config.batch_size, self.stage);
+        let domain = self.work.identity.address.domain().to_owned();
+        let now = (self.engine.now)().naive_utc();
+        let db = self.engine.db.clone();
+        self.hand.begin_read();
+        self.reading = Some(Box::pin(async move {
+            db.write(move |conn| match stage {
+                Stage::Resume(after) => {
+                    let rows = repository::open_rows(conn, lease.dispatch, after, size)?;
+                    let next_due = Some(repository::next_due(conn, lease.dispatch)?);
+                    let stage = rows.last().filter(|_| rows.len() == size).map(|r| Stage::Resume(r.id));
+                    Ok(Brought { rows, stage: stage.unwrap_or(Stage::Pages), next_due })
+                }
+                _ => {
+                    let request =
+                        PageRequest { dispatch: lease.dispatch, token: lease.token, size, domain: &domain, now };
+                    let page = repository::read_page(conn, request)?;
+                    tracing::debug!(dispatch.id = %lease.dispatch, participants = page.participants, notifications = page.rows.len(), "page read");
+                    let stage = if page.end { Stage::Read } else { Stage::Pages };
+                    Ok(Brought { rows: page.rows, stage, next_due: None })
+                }
+            })
+            .await
+        }));
+    }
+
+    /// Reads the rows whose next time has come.
+    fn read_due(&mut self) {
+        let (dispatch, size) = (self.work.dispatch(), self.engine.config.batch_size);
+        let now = (self.engine.now)().naive_utc();
+        let longest = chrono::Duration::from_std(LONGEST_DELAY).unwrap_or_default();
+        let (db, stage) = (self.engine.db.clone(), self.stage);
+        self.next_due = None;
+        self.hand.begin_read();
+        self.reading = Some(Box::pin(async move {
+            db.read(move |conn| {
+                let rows = repository::due_rows(conn, dispatch, now, longest, size)?;
+                let next_due = Some(repository::next_due(conn, dispatch)?);
+                Ok(Brought { rows, stage, next_due })
+            })
+            .await
+        }));
+    }
+
+    fn take(&mut self, brought: Brought) {
+        self.stage = brought.stage;
+        let work = &self.work;
+        let fresh = self.hand.take(brought.rows);
+        let jobs = fresh.into_iter().map(|row| Job { row, work: Arc::clone(work), lane_faults: 0 });
+        self.engine.lane.push(work, jobs.collect::<Vec<_>>().into_iter());
+        if let Some(Some(at)) = brought.next_due {
+            self.wake_at(at);
+        }
+    }
+
+    /// Takes note of what left the hand; false when the lease turned out to be somebody else's.
+    fn settle(&mut self, list: &[Done]) -> bool {
+        let mut mine = true;
+        for done in list {
+            self.hand.leave(done.id);
+            match done.how {
+                How::Committed | How::Dropped => {}
+                How::Again(at) => self.wake_at(at),
+                How::Refused => mine = false,
+            }
+        }
+        mine
+    }
+
+    /// Wall-clock times of the ledger become waits here; a clock that was set back stretches none beyond
+    /// the longest delay that is ever given.
+    fn wake_at(&mut self, at: NaiveDateTime) {
+        let wait = (at - (self.engine.now)().naive_utc()).to_std().unwrap_or(Duration::ZERO);
+        let at = Instant::now() + wait.clamp(Duration::from_millis(5), LONGEST_DELAY);
+        self.next_due = Some(self.next_due.map_or(at, |other| other.min(at)));
+    }
+
+    async fn finish(&self) -> Result<End, DbError> {
+        let lease = Arc::clone(&self.work.lease);
+        let now = (self.engine.now)().naive_utc();
+        let end = self.engine.db.write(move |conn| repository::finish(conn, lease.dispatch, lease.token, now));
+        let end = end.await?;
+        self.engine.leases.drop_lease(&self.work.lease);
+        Ok(end)
+    }
+
+    /// Told to stop: what waits in the lane stays open in the ledger, what is under way is waited for,
+    /// and the lease is given back. If that was all, the dispatch ends as usual.
+    async fn drain(mut self) -> Ended {
+        if let Some(reading) = self.reading.take() {
+            let brought = reading.await;
+            self.hand.take(Vec::new());
+            if let Ok(Brought { rows, stage, .. }) = brought {
+                self.stage = if rows.is_empty() { stage } else { Stage::Pages };
+            }
+        }
+        loop {
+            for job in self.engine.lane.remove(self.work.dispatch()) {
+                self.stage = Stage::Pages;
+                self.hand.leave(job.row.id);
+            }
+            if self.hand.is_empty() {
+                break;
+            }
+            match tokio::time::timeout(DRAIN_PAUSE, self.done.recv()).await {
+                Ok(Some(list)) if !self.settle(&list) => return self.abandon(),
+                _ => {}
+            }
+        }
+        if self.is_through()
+            && let Ok(End::Reached(status, counts)) = self.finish().await
+        {
+            return Ended::Reached(status, counts);
+        }
+        self.engine.give_back(&self.work.lease).await;
+        Ended::Stopped
+    }
+
+    /// Stops at once: nothing is written any more under this lease.
+    fn abandon(self) -> Ended {
+        self.work.lease.give_up();
+        self.engine.lane.remove(self.work.dispatch());
+        self.engine.leases.drop_lease(&self.work.lease);
+        Ended::LeaseLost
+    }
+
+    async fn pause(&self, error: &DbError) {
+        if !error.is_conflict() {
+            tracing::warn!(dispatch.id = %self.work.dispatch(), %error, "the ledger does not answer; trying again");
+        }
+        tokio::time::sleep(DATABASE_PAUSE).await;
+    }
+}
+
+/// The result of the read under way; pending for ever when there is none.
+async fn poll(reading: &mut Option<Reading>) -> Result<Brought, DbError> {
+    match reading {
+        Some(future) => {
+            let brought = future.as_mut().await;
+            *reading = None;
+            brought
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
