@@ -1,9 +1,17 @@
 //! Herald turns one message on a queue into one e-mail for each person concerned: nobody missed, nobody
 //! mailed twice, and a ledger that proves it.
+//!
+//! The modules stand in the order of a message's way; each uses only what stands below it.
+
+pub mod policy;
+
+pub mod message;
 
 pub mod repository;
 
-pub mod message;
+pub mod telemetry;
+
+pub mod shutdown;
 
 pub mod config;
 

@@ -35,6 +35,7 @@ pub const VARIABLES: &[&str] = &[
     "SMTP_FROM",
     "FROM_NAME",
     "UNSUBSCRIBE_URL",
+    "TEMPLATES_DIR",
     "BATCH_SIZE",
     "IN_FLIGHT",
     "ON_UNKNOWN",
@@ -42,10 +43,9 @@ pub const VARIABLES: &[&str] = &[
     "RETRY_DELAY",
     "RETRY_SCHEDULE",
     "LEASE",
-    "TEMPLATES_DIR",
+    "SHUTDOWN_GRACE",
     "HTTP_ADDR",
     "API_TOKEN",
-    "SHUTDOWN_GRACE",
     "LOG_LEVEL",
     "LOG_FORMAT",
     "LOG_FILE",
@@ -176,5 +176,34 @@ mod tests {
 
         std::fs::write(&path, b"A=\xff\n").unwrap();
         assert_eq!(read_env_file(&path).1.len(), 1);
+    }
+
+    /// The example's variables with their values, also those of its commented lines.
+    fn example(commented: bool) -> Vec<(String, String)> {
+        let text = include_str!("../../.env.example");
+        let mut lines = String::new();
+        for line in text.lines() {
+            let variable = line
+                .strip_prefix('#')
+                .filter(|l| commented && l.starts_with(|c: char| c.is_ascii_uppercase()));
+            lines.push_str(variable.unwrap_or(line));
+            lines.push('\n');
+        }
+        dotenvy::from_read_iter(lines.as_bytes())
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn the_example_names_every_variable_and_its_default() {
+        let names: Vec<_> = example(true).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, VARIABLES);
+
+        let defaults = format!("{:?}", Config::from_lookup(&|_| None).unwrap());
+        for commented in [false, true] {
+            let variables: HashMap<_, _> = example(commented).into_iter().collect();
+            let config = Config::from_lookup(&|name| variables.get(name).cloned()).unwrap();
+            assert_eq!(format!("{config:?}"), defaults);
+        }
     }
 }

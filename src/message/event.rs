@@ -1,5 +1,7 @@
 //! What a message says about an event.
 
+use std::fmt;
+
 use chrono::{DateTime, FixedOffset};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -19,9 +21,9 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Cancelled];
+    pub const ALL: &'static [Self] = &[Self::Created, Self::Updated, Self::Cancelled];
 
-    /// The message's `type`.
+    /// The word in the message.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "CREATED",
@@ -32,7 +34,13 @@ impl EventKind {
 
     /// The kind that a `type` names.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -80,6 +88,7 @@ pub struct EventDetails {
 
 impl EventDetails {
     /// These details, each unknown one taken from `fallback`.
+    #[must_use]
     pub fn or(self, fallback: Self) -> Self {
         Self {
             title: self.title.or(fallback.title),
