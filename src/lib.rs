@@ -1,6 +1,6 @@
 //! Herald turns one message on a queue into one e-mail for each person concerned: nobody missed, nobody
 //! mailed twice, and a ledger that proves it.
 
-
-pub mod message;
 pub mod domain;
+pub mod message;
+pub mod render;
