@@ -1,0 +1,157 @@
+//! What all dispatches of this process share: the database, the lane with its senders, the permits of W,
+//! the ledger's writer and the leases.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::job::{Ticket, committed};
+use super::lane::Lane;
+use super::lease::{Lease, Leases};
+use super::sender::{Senders, Way};
+use super::{Clock, holder};
+use crate::config::{DeliveryConfig, EmailConfig, UrlTemplate};
+use crate::domain::Identity;
+use crate::mailer::{Dummy, Health, Relay, RelayConfigError};
+use crate::render::Templates;
+use crate::repository::{self, Database, Writer};
+
+/// Shared by everything that works on dispatches.
+pub(super) struct Engine {
+    pub(super) db: Database,
+    pub(super) config: DeliveryConfig,
+    pub(super) identity: Identity,
+    pub(super) unsubscribe_url: Option<UrlTemplate>,
+    pub(super) templates: Arc<Templates>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) leases: Leases,
+    pub(super) holder: String,
+    pub(super) now: Clock,
+}
+
+/// The tasks and the thread behind it, to be ended in order.
+pub(super) struct Machinery {
+    senders: JoinSet<()>,
+    writer: Option<JoinHandle<()>>,
+    abandon: Arc<AtomicBool>,
+    stop: CancellationToken,
+    abort: CancellationToken,
+    beats: tokio::task::JoinHandle<()>,
+    beats_stop: CancellationToken,
+}
+
+/// Why the machinery cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The relay's configuration.
+    #[error(transparent)]
+    Relay(#[from] RelayConfigError),
+    /// The system gives no thread.
+    #[error("cannot start the ledger's writer: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Engine {
+    pub(super) fn start(
+        db: Database,
+        email: &EmailConfig,
+        config: DeliveryConfig,
+        templates: Arc<Templates>,
+        now: Clock,
+        stop: &CancellationToken,
+    ) -> Result<(Self, Machinery), StartError> {
+        let way = match email.dummy {
+            true => Way::Dummy(Dummy { dir: email.dummy_dir.clone() }),
+            false => Way::Relay(Relay::new(&email.relay)?),
+        };
+        let relay = match &way {
+            Way::Relay(relay) => relay.shown(),
+            Way::Dummy(_) => "dummy".into(),
+        };
+        let lane = Arc::new(Lane::new());
+        let abandon = Arc::new(AtomicBool::new(false));
+        let (writer, thread) = Writer::<Ticket>::start(
+            db.clone(),
+            move || now().naive_utc(),
+            Arc::clone(&abandon),
+            committed,
+        )?;
+        let abort = CancellationToken::new();
+        let senders = Arc::new(Senders {
+            lane: Arc::clone(&lane),
+            way,
+            health: Health::new(relay),
+            permits: Arc::new(Semaphore::new(config.in_flight)),
+            writer,
+            config: config.clone(),
+            now,
+            passed: AtomicU64::new(0),
+            stop: stop.clone(),
+            abort: abort.clone(),
+        });
+        let mut tasks = JoinSet::new();
+        for _ in 0..email.relay.connections {
+            tasks.spawn(Arc::clone(&senders).run());
+        }
+        let leases = Leases::new(db.clone(), config.lease);
+        let beats_stop = CancellationToken::new();
+        let beats = tokio::spawn(leases.clone().keep_alive(beats_stop.clone()));
+        let engine = Self {
+            db,
+            config,
+            identity: email.identity.clone(),
+            unsubscribe_url: email.unsubscribe_url.clone(),
+            templates,
+            lane,
+            leases,
+            holder: holder::this_process(),
+            now,
+        };
+        let machinery = Machinery {
+            senders: tasks,
+            writer: Some(thread),
+            abandon,
+            stop: stop.clone(),
+            abort,
+            beats,
+            beats_stop,
+        };
+        Ok((engine, machinery))
+    }
+
+    /// Gives a lease back, so that whoever comes next need not wait.
+    pub(super) async fn give_back(&self, lease: &Lease) {
+        self.leases.drop_lease(lease);
+        let (dispatch, token) = (lease.dispatch, lease.token);
+        let released = self.db.write(move |conn| repository::release(conn, dispatch, token)).await;
+        if let Err(error) = released {
+            tracing::warn!(dispatch.id = %dispatch, %error, "the lease could not be given back; it runs out by itself");
+        }
+    }
+}
+
+impl Machinery {
+    /// Cuts off what is under way: what may have been handed over is `unknown`.
+    pub(super) fn abort(&self) {
+        self.abort.cancel();
+        self.abandon.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends everything, after the dispatches have ended: senders, then the writer behind them, then beats.
+    pub(super) async fn end(mut self) {
+        self.stop.cancel();
+        while self.senders.join_next().await.is_some() {}
+        if let Some(writer) = self.writer.take() {
+            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the ledger's writer ended with a panic");
+            }
+        }
+        self.beats_stop.cancel();
+        let _ = self.beats.await;
+    }
+}

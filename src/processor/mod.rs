@@ -1,0 +1,210 @@
+//! One delivery, from DTO to verdict. Every way through here ends in a verdict, never in an error, so
+//! that nothing can leave between receipt and settlement.
+
+mod engine;
+mod hand;
+mod holder;
+mod intake;
+mod job;
+mod known;
+mod lane;
+mod lease;
+mod outcome;
+mod sender;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{DeliveryConfig, EmailConfig};
+use crate::consumer::{DeadLetter, Delivery, Verdict};
+use crate::domain::{DispatchId, DispatchStatus};
+use crate::message::{self, EventMessage, Message, Reason};
+use crate::policy::Plan;
+use crate::render::Templates;
+use crate::repository::{Claim, Counts, Database};
+use engine::{Engine, Machinery};
+use intake::{Intake, take_in};
+use job::Work;
+use lease::lock;
+use work::{Course, Ended};
+
+pub use engine::StartError;
+
+/// The wall clock, as an argument.
+pub type Clock = fn() -> DateTime<Utc>;
+
+/// What becomes of a delivery, and of which dispatch it was.
+#[derive(Debug)]
+pub struct Judgement {
+    /// For the broker.
+    pub verdict: Verdict,
+    /// The dispatch that the ledger has for it.
+    pub dispatch: Option<DispatchId>,
+    /// How the dispatch ended, if it was worked off here.
+    pub ended: Option<(DispatchStatus, Counts)>,
+}
+
+/// Works deliveries off.
+pub struct Processor {
+    engine: Arc<Engine>,
+    machinery: Machinery,
+    stop: CancellationToken,
+    endings: Mutex<HashMap<DispatchId, watch::Receiver<bool>>>,
+}
+
+impl Processor {
+    /// Starts the senders, the ledger's writer and the beats. `stop` ends them, by and by.
+    pub fn start(
+        db: Database,
+        email: &EmailConfig,
+        delivery: DeliveryConfig,
+        templates: Arc<Templates>,
+        now: Clock,
+        stop: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        let (engine, machinery) = Engine::start(db, email, delivery, templates, now, stop)?;
+        Ok(Self { engine: Arc::new(engine), machinery, stop: stop.clone(), endings: Mutex::default() })
+    }
+
+    /// Cuts off what is under way.
+    pub fn abort(&self) {
+        self.machinery.abort();
+    }
+
+    /// Ends everything behind it; call it when no delivery is being processed any more.
+    pub async fn end(self) {
+        drop(self.engine);
+        self.machinery.end().await;
+    }
+
+    /// Works one delivery off. Cancelled only by the stop that it was started with.
+    pub async fn process(&self, delivery: &Arc<Delivery>) -> Judgement {
+        match message::parse(&delivery.body) {
+            Err(refusal) => self.refuse(refusal.reason, refusal.error, None),
+            Ok(Message::Event(event)) => {
+                if !event.attachments.is_empty() {
+                    tracing::warn!(
+                        event.id = %event.event_id,
+                        attachments = event.attachments.len(),
+                        "attachments are not sent along by this version; the e-mails go without them"
+                    );
+                }
+                self.process_event(delivery, &event).await
+            }
+        }
+    }
+
+    async fn process_event(&self, delivery: &Arc<Delivery>, event: &EventMessage) -> Judgement {
+        loop {
+            let intake = take_in(&self.engine, delivery, event);
+            let Some(intake) = self.stop.run_until_cancelled(intake).await else {
+                return leave(None);
+            };
+            match intake {
+                Intake::Mine(claim, began) => {
+                    let dispatch = claim.dispatch;
+                    match self.work_off(claim, delivery, began).await {
+                        Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
+                        Ok(Ended::Stopped) => return leave(Some(dispatch)),
+                        Ok(Ended::LeaseLost) => {}
+                        Err(why) => {
+                            tracing::error!(dispatch.id = %dispatch, error = why, "this dispatch cannot be worked off here");
+                            return Judgement { verdict: Verdict::RetryLater, dispatch: Some(dispatch), ended: None };
+                        }
+                    }
+                }
+                Intake::Ours(dispatch) => self.await_ending(dispatch).await,
+                Intake::Settled(dispatch, status) => {
+                    tracing::info!(dispatch.id = %dispatch, %status, "the ledger has this message already");
+                    return Judgement { verdict: Verdict::Ack, dispatch: Some(dispatch), ended: None };
+                }
+                Intake::Conflict(dispatch) => {
+                    let error = format!("message_id was used before, for dispatch {dispatch}, with another body");
+                    return self.refuse(Reason::MessageIdConflict, error, Some(dispatch));
+                }
+                Intake::Gone => return leave(None),
+                Intake::Impossible(why) => {
+                    tracing::error!(error = why, "this message cannot be told to anybody; it is left for later");
+                    return Judgement { verdict: Verdict::RetryLater, dispatch: None, ended: None };
+                }
+            }
+        }
+    }
+
+    async fn work_off(&self, claim: Claim, delivery: &Arc<Delivery>, began: Instant) -> Result<Ended, String> {
+        let Claim { dispatch, token, plan, created_at, starts } = claim;
+        let lease = self.engine.leases.hold(dispatch, token, Some(Arc::clone(delivery)), began);
+        let prepared = Plan::from_text(&plan)
+            .map_err(|e| e.to_string())
+            .and_then(|plan| Ok((intake::compose(&self.engine, &plan, created_at.and_utc())?, plan)));
+        let (composer, plan) = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                self.engine.give_back(&lease).await;
+                return Err(why);
+            }
+        };
+        tracing::info!(dispatch.id = %dispatch, event.id = %plan.facts.event_id, kind = plan.facts.kind.as_str(), start = starts, "dispatch started");
+        let (done, committed) = mpsc::unbounded_channel();
+        let work = Arc::new(Work {
+            lease,
+            composer,
+            event_id: plan.facts.event_id,
+            identity: plan.identity,
+            unsubscribe_url: self.engine.unsubscribe_url.clone(),
+            done,
+        });
+        let (ending, ended) = watch::channel(false);
+        lock(&self.endings).insert(dispatch, ended);
+        let ended = Course::new(Arc::clone(&self.engine), work, committed).run(&self.stop).await;
+        lock(&self.endings).remove(&dispatch);
+        let _ = ending.send(true);
+        log_end(dispatch, &ended, began);
+        Ok(ended)
+    }
+
+    /// Waits for a dispatch that another delivery of the same message has started in this process.
+    async fn await_ending(&self, dispatch: DispatchId) {
+        let ending = lock(&self.endings).get(&dispatch).cloned();
+        match ending {
+            Some(mut ending) => {
+                let _ = ending.wait_for(|ended| *ended).await;
+            }
+            // It is about to begin or has just ended: look again in a moment.
+            None => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+        }
+    }
+
+    fn refuse(&self, reason: Reason, error: String, dispatch: Option<DispatchId>) -> Judgement {
+        tracing::warn!(%reason, error, "message refused");
+        let letter = DeadLetter { reason, error, attempts: 0, dispatch, at: (self.engine.now)() };
+        Judgement { verdict: Verdict::DeadLetter(letter), dispatch: None, ended: None }
+    }
+}
+
+fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Counts) -> Judgement {
+    Judgement { verdict: Verdict::Ack, dispatch: Some(dispatch), ended: Some((status, counts)) }
+}
+
+/// Neither ack nor anything else: the broker brings the message again when this worker is gone.
+fn leave(dispatch: Option<DispatchId>) -> Judgement {
+    Judgement { verdict: Verdict::Leave, dispatch, ended: None }
+}
+
+fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
+    let seconds = began.elapsed().as_secs_f64();
+    match ended {
+        Ended::Reached(status, counts) => {
+            let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
+            tracing::info!(dispatch.id = %dispatch, %status, outcome = counts.join(", "), seconds, "dispatch done");
+        }
+        Ended::Stopped => tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again"),
+        Ended::LeaseLost => tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch left to another worker"),
+    }
+}
