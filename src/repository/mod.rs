@@ -2,6 +2,7 @@
 //! what returned `Ok` is committed.
 
 mod accept;
+mod browse;
 mod closing;
 mod connection;
 mod echo;
@@ -12,10 +13,12 @@ mod lease;
 mod ledger;
 mod migrate;
 mod pages;
+mod test_data;
 mod writer;
 pub mod schema;
 
 pub use accept::{Accepted, Claimant, MessageKey, NewDispatch, accept};
+pub use browse::{DispatchView, Missed, NotificationFilter, NotificationView, dispatch, dispatches, missed, notification, notifications};
 pub use closing::{Counts, End, counts, finish};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
@@ -23,4 +26,5 @@ pub use events::{EventRow, event_row};
 pub use lease::{Claim, Seen, ack_proven, adopt, beat, delivery_lost, observe, release, take_over};
 pub use ledger::{Entry, Outcome, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
+pub use test_data::{add_participants, known_participants, put_event};
 pub use writer::Writer;
