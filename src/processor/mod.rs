@@ -42,8 +42,8 @@ pub type Clock = fn() -> DateTime<Utc>;
 /// What becomes of a delivery, and of which dispatch it was.
 #[derive(Debug)]
 pub struct Judgement {
-    /// For the broker.
-    pub verdict: Verdict,
+    /// For the broker; `None`: leave it unsettled, it comes again when this worker is gone.
+    pub verdict: Option<Verdict>,
     /// The dispatch that the ledger has for it.
     pub dispatch: Option<DispatchId>,
     /// How the dispatch ended, if it was worked off here.
@@ -115,14 +115,14 @@ impl Processor {
                         Ok(Ended::LeaseLost) => {}
                         Err(why) => {
                             tracing::error!(dispatch.id = %dispatch, error = why, "this dispatch cannot be worked off here");
-                            return Judgement { verdict: Verdict::RetryLater, dispatch: Some(dispatch), ended: None };
+                            return Judgement { verdict: Some(Verdict::RetryLater), dispatch: Some(dispatch), ended: None };
                         }
                     }
                 }
                 Intake::Ours(dispatch) => self.await_ending(dispatch).await,
                 Intake::Settled(dispatch, status) => {
                     tracing::info!(dispatch.id = %dispatch, %status, "the ledger has this message already");
-                    return Judgement { verdict: Verdict::Ack, dispatch: Some(dispatch), ended: None };
+                    return Judgement { verdict: Some(Verdict::Ack), dispatch: Some(dispatch), ended: None };
                 }
                 Intake::Conflict(dispatch) => {
                     let error = format!("message_id was used before, for dispatch {dispatch}, with another body");
@@ -131,7 +131,7 @@ impl Processor {
                 Intake::Gone => return leave(None),
                 Intake::Impossible(why) => {
                     tracing::error!(error = why, "this message cannot be told to anybody; it is left for later");
-                    return Judgement { verdict: Verdict::RetryLater, dispatch: None, ended: None };
+                    return Judgement { verdict: Some(Verdict::RetryLater), dispatch: None, ended: None };
                 }
             }
         }
@@ -184,17 +184,16 @@ impl Processor {
     fn refuse(&self, reason: Reason, error: String, dispatch: Option<DispatchId>) -> Judgement {
         tracing::warn!(%reason, error, "message refused");
         let letter = DeadLetter { reason, error, attempts: 0, dispatch, at: (self.engine.now)() };
-        Judgement { verdict: Verdict::DeadLetter(letter), dispatch: None, ended: None }
+        Judgement { verdict: Some(Verdict::DeadLetter(letter)), dispatch: None, ended: None }
     }
 }
 
 fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Counts) -> Judgement {
-    Judgement { verdict: Verdict::Ack, dispatch: Some(dispatch), ended: Some((status, counts)) }
+    Judgement { verdict: Some(Verdict::Ack), dispatch: Some(dispatch), ended: Some((status, counts)) }
 }
 
-/// Neither ack nor anything else: the broker brings the message again when this worker is gone.
 fn leave(dispatch: Option<DispatchId>) -> Judgement {
-    Judgement { verdict: Verdict::Leave, dispatch, ended: None }
+    Judgement { verdict: None, dispatch, ended: None }
 }
 
 fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {

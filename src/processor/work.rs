@@ -22,6 +22,9 @@ use crate::repository::{self, Counts, DbError, End, PageRequest, WorkRow};
 /// Waits between tries while the database is away.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often a dispatch that reads nothing looks whether its lease is to be trusted again.
+const TRUST_PAUSE: Duration = Duration::from_millis(250);
+
 /// How often an interrupted dispatch looks for jobs that came back to the lane.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -107,6 +110,7 @@ impl Course {
                     }
                 },
                 () = due(self.next_due), if self.reading.is_none() => self.read_due(),
+                () = tokio::time::sleep(TRUST_PAUSE), if self.reading.is_none() => {}
             }
         }
     }
@@ -118,7 +122,9 @@ impl Course {
     /// Reads ahead as long as less is in hand than the window takes and two pages to refill it from.
     fn read_on(&mut self) {
         let config = &self.engine.config;
-        if self.stage == Stage::Read || self.hand.len() >= config.in_flight + 2 * config.batch_size {
+        // Without a lease to trust, the senders would only drop what they get.
+        let trusted = self.work.lease.holds(std::time::Instant::now());
+        if self.stage == Stage::Read || !trusted || self.hand.len() >= config.in_flight + 2 * config.batch_size {
             return;
         }
         let (lease, size, stage) = (Arc::clone(&self.work.lease), config.batch_size, self.stage);
@@ -182,7 +188,8 @@ impl Course {
         for done in list {
             self.hand.leave(done.id);
             match done.how {
-                How::Committed | How::Dropped => {}
+                How::Committed => {}
+                How::Dropped => self.stage = Stage::Resume(NotificationId(0)),
                 How::Again(at) => self.wake_at(at),
                 How::Refused => mine = false,
             }
@@ -203,7 +210,9 @@ impl Course {
         let now = (self.engine.now)().naive_utc();
         let end = self.engine.db.write(move |conn| repository::finish(conn, lease.dispatch, lease.token, now));
         let end = end.await?;
-        self.engine.leases.drop_lease(&self.work.lease);
+        if matches!(end, End::Reached(..)) {
+            self.engine.leases.drop_lease(&self.work.lease);
+        }
         Ok(end)
     }
 
@@ -219,7 +228,7 @@ impl Course {
         }
         loop {
             for job in self.engine.lane.remove(self.work.dispatch()) {
-                self.stage = Stage::Pages;
+                self.stage = Stage::Resume(NotificationId(0));
                 self.hand.leave(job.row.id);
             }
             if self.hand.is_empty() {

@@ -1,0 +1,131 @@
+//! The only loop over deliveries: receive, spawn, settle, drain. The broker's prefetch bounds how many are
+//! in work; a panic in one of them still settles its message.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::consumer::{AmqpSource, Delivery, Settled, Verdict};
+use crate::domain::DispatchId;
+use crate::processor::{Judgement, Processor};
+use crate::repository::{self, Database};
+use crate::shutdown::Shutdown;
+
+/// Before a message that went wrong for a reason of ours is given back: it would return at once.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// Acks that are proven by one call to the broker and one transaction.
+const PROOFS: usize = 100;
+
+/// An ack on its way.
+type Acked = (Arc<Delivery>, DispatchId);
+
+/// Consumes until told to stop, then drains: what is in flight may finish within `grace`, what is done is
+/// acked, the rest stays unacked and comes again.
+pub async fn run(
+    mut source: AmqpSource,
+    processor: Processor,
+    db: Database,
+    shutdown: &Shutdown,
+    grace: Duration,
+) {
+    let processor = Arc::new(processor);
+    let mut tasks = JoinSet::new();
+    let (acked, proofs) = mpsc::channel(PROOFS);
+    let prover = tokio::spawn(prove(proofs, db));
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.stopping().cancelled() => break,
+            delivery = source.next() => match delivery {
+                Some(delivery) => {
+                    let delivery = Arc::new(delivery);
+                    tasks.spawn(attend(Arc::clone(&processor), delivery, shutdown.clone(), acked.clone()));
+                }
+                None => break,
+            },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    source.stop_consuming().await;
+    drain(&mut tasks, &processor, shutdown, grace).await;
+    drop(acked);
+    let _ = prover.await;
+    source.close().await;
+    if let Some(processor) = Arc::into_inner(processor) {
+        processor.end().await;
+    }
+}
+
+async fn drain(tasks: &mut JoinSet<()>, processor: &Processor, shutdown: &Shutdown, grace: Duration) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let in_time = shutdown.now().run_until_cancelled(tokio::time::timeout(grace, all)).await;
+    if !matches!(in_time, Some(Ok(()))) {
+        tracing::warn!("time is up: letting go of what is still under way");
+        processor.abort();
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(5), all).await.is_err() {
+            tasks.abort_all();
+        }
+    }
+}
+
+/// One delivery, from receipt to settlement.
+async fn attend(processor: Arc<Processor>, delivery: Arc<Delivery>, shutdown: Shutdown, acked: mpsc::Sender<Acked>) {
+    let processed = AssertUnwindSafe(processor.process(&delivery)).catch_unwind().await;
+    drop(processor);
+    let Judgement { verdict, dispatch, .. } = processed.unwrap_or_else(|_| {
+        tracing::error!("processing a message failed unexpectedly; it is given back");
+        Judgement { verdict: Some(Verdict::RetryLater), dispatch: None, ended: None }
+    });
+    let Some(verdict) = verdict else { return };
+    if verdict == Verdict::RetryLater {
+        let pause = tokio::time::sleep(RETRY_PAUSE);
+        if shutdown.stopping().run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+    }
+    loop {
+        match delivery.settle(&verdict).await {
+            Settled::Done => break,
+            Settled::Lost => {
+                tracing::info!("the connection of this delivery is gone; the broker brings it again");
+                return;
+            }
+            Settled::Failed(error) => {
+                tracing::error!(%error, "the dead letter was not taken; the message stays");
+                let pause = tokio::time::sleep(RETRY_PAUSE);
+                if shutdown.stopping().run_until_cancelled(pause).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+    if let (Verdict::Ack, Some(dispatch)) = (&verdict, dispatch) {
+        // Full only while the broker is slow; a proof that is missing costs nothing but a repetition.
+        let _ = acked.send((delivery, dispatch)).await;
+    }
+}
+
+/// Asks the broker whether acks arrived, many at a time, and writes that down.
+async fn prove(mut acked: mpsc::Receiver<Acked>, db: Database) {
+    let mut waiting = Vec::with_capacity(PROOFS);
+    while acked.recv_many(&mut waiting, PROOFS).await > 0 {
+        let mut proven = Vec::with_capacity(waiting.len());
+        for (delivery, dispatch) in waiting.drain(..) {
+            if delivery.prove().await {
+                proven.push(dispatch);
+            }
+        }
+        if proven.is_empty() {
+            continue;
+        }
+        if let Err(error) = db.write(move |conn| repository::ack_proven(conn, &proven)).await {
+            tracing::warn!(%error, "proven acks are not recorded");
+        }
+    }
+}
