@@ -4,3 +4,5 @@
 
 pub mod message;
 pub mod domain;
+
+pub mod mailer;
