@@ -18,3 +18,5 @@ pub mod shutdown;
 pub mod config;
 
 pub mod domain;
+
+pub mod mailer;

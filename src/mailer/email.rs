@@ -1,0 +1,413 @@
+//! Puts a rendered notification together as an e-mail.
+//!
+//! The same draft gives the same bytes, so a later copy is recognised. What comes out has no bare CR or
+//! LF and no line above 998 octets (RFC 5322 2.1.1), and is ASCII unless an address is not.
+
+use chrono::{DateTime, Datelike as _, Utc};
+use lettre::Address;
+use lettre::message::header::{
+    ContentTransferEncoding, ContentType, Date, From, HeaderName, HeaderValue, MIME_VERSION_1_0, MessageId,
+    ReplyTo, Subject, To,
+};
+use lettre::message::{Body, Mailbox, Mailboxes, MultiPart, SinglePart};
+
+use crate::domain::{DisplayName, EmailAddress, Identity, one_line};
+
+/// Longest subject, in characters; longer ones are cut.
+const MAX_SUBJECT: usize = 250;
+
+/// Longest line without its end, in octets.
+const MAX_LINE: usize = 998;
+
+/// All that an e-mail is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    /// From and Reply-To.
+    pub identity: &'a Identity,
+    /// To.
+    pub to: &'a EmailAddress,
+    /// The name beside it; may be empty.
+    pub to_name: &'a DisplayName,
+    /// Without `<>`; stable over all copies.
+    pub message_id: &'a str,
+    /// The row's creation.
+    pub date: DateTime<Utc>,
+    /// For List-Unsubscribe and List-Unsubscribe-Post (RFC 2369, RFC 8058).
+    pub unsubscribe_url: Option<&'a str>,
+    /// What the MIME boundary is made of: letters, digits and hyphens, at most 50.
+    pub boundary_id: &'a str,
+    /// On one line; cleaned and cut if it is not.
+    pub subject: &'a str,
+    /// The plain text.
+    pub text: &'a str,
+    /// The HTML.
+    pub html: &'a str,
+    /// iTIP method (RFC 5546) and body of a calendar part (RFC 6047).
+    pub calendar: Option<(&'a str, &'a str)>,
+}
+
+/// Why a draft is no e-mail. Final for this notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MimeError {
+    /// Not `local@domain` in plain ASCII.
+    #[error("the Message-ID is not one")]
+    MessageId,
+    /// Spaces, angle brackets, not ASCII or too long.
+    #[error("the unsubscribe URL cannot stand in a header: percent-encode it")]
+    UnsubscribeUrl,
+    /// Not letters, digits and hyphens.
+    #[error("the boundary's id is not made of letters, digits and hyphens")]
+    Boundary,
+    /// Not letters and hyphens.
+    #[error("the calendar method is not a word")]
+    CalendarMethod,
+    /// Outside the years 1970 … 9999.
+    #[error("the date is outside the years 1970 to 9999")]
+    Date,
+}
+
+/// The e-mail, with CRLF line ends.
+pub fn assemble(draft: &Draft<'_>) -> Result<Vec<u8>, MimeError> {
+    let boundary = boundary(draft.boundary_id)?;
+    let from = Mailboxes::from(mailbox(&draft.identity.name, &draft.identity.address));
+    let mut head = MultiPart::builder()
+        .header(From::from(from.clone()))
+        .header(To::from(Mailboxes::from(mailbox(draft.to_name, draft.to))))
+        .header(ReplyTo::from(from))
+        .header(Subject::from(one_line(draft.subject, MAX_SUBJECT)))
+        .header(date(draft.date)?)
+        .header(message_id(draft.message_id)?)
+        .header(MIME_VERSION_1_0)
+        .kind(lettre::message::MultiPartKind::Alternative)
+        .boundary(boundary)
+        .singlepart(part(ContentType::TEXT_PLAIN, draft.text))
+        .singlepart(part(ContentType::TEXT_HTML, draft.html));
+    if let Some((method, body)) = draft.calendar {
+        head = head.singlepart(part(calendar_type(method)?, body));
+    }
+    let headers = head.headers_mut();
+    headers.insert_raw(raw("Auto-Submitted", "auto-generated".into()));
+    if let Some(url) = draft.unsubscribe_url {
+        headers.insert_raw(raw("List-Unsubscribe", unsubscribe(url)?));
+        headers.insert_raw(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".into()));
+    }
+    Ok(head.formatted())
+}
+
+/// `EmailAddress` has checked more than the library would, and otherwise: what it takes, stands.
+fn mailbox(name: &DisplayName, address: &EmailAddress) -> Mailbox {
+    let name = (!name.is_empty()).then(|| name.as_str().to_owned());
+    Mailbox::new(name, Address::new_dangerous(address.local(), address.domain()))
+}
+
+fn part(kind: ContentType, text: &str) -> SinglePart {
+    // Quoted-printable triples what is not ASCII; base64 takes a third more of everything.
+    let special = text.bytes().filter(|b| !b.is_ascii()).count();
+    let encoding = if special * 6 > text.len() {
+        ContentTransferEncoding::Base64
+    } else {
+        ContentTransferEncoding::QuotedPrintable
+    };
+    let body = Body::new_with_encoding(text.to_owned(), encoding)
+        // Both encodings take every text.
+        .unwrap_or_else(Body::new);
+    SinglePart::builder().content_type(kind).body(body)
+}
+
+/// `=_` occurs in neither quoted-printable nor base64, so no body can contain the boundary
+/// (RFC 2045 6.7).
+fn boundary(id: &str) -> Result<String, MimeError> {
+    let fits = (1..=50).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    fits.then(|| format!("=_{id}")).ok_or(MimeError::Boundary)
+}
+
+fn date(at: DateTime<Utc>) -> Result<Date, MimeError> {
+    if (1970..=9999).contains(&at.year()) {
+        Ok(Date::new(at.into()))
+    } else {
+        Err(MimeError::Date)
+    }
+}
+
+fn message_id(id: &str) -> Result<MessageId, MimeError> {
+    let (left, right) = id.split_once('@').ok_or(MimeError::MessageId)?;
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && !b"<>@()\\\",;".contains(&b))
+    };
+    if !plain(left) || !plain(right) || id.len() > 250 {
+        return Err(MimeError::MessageId);
+    }
+    Ok(MessageId::from(format!("<{id}>")))
+}
+
+fn unsubscribe(url: &str) -> Result<String, MimeError> {
+    let fits = !url.is_empty()
+        && url.len() <= MAX_LINE - "List-Unsubscribe: <>".len()
+        && url.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(&b));
+    fits.then(|| format!("<{url}>")).ok_or(MimeError::UnsubscribeUrl)
+}
+
+fn calendar_type(method: &str) -> Result<ContentType, MimeError> {
+    let word = !method.is_empty() && method.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
+    if !word {
+        return Err(MimeError::CalendarMethod);
+    }
+    ContentType::parse(&format!("text/calendar; method={method}; charset=utf-8"))
+        .map_err(|_| MimeError::CalendarMethod)
+}
+
+fn raw(name: &'static str, value: String) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str(name);
+    HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailparse::{MailHeaderMap as _, ParsedMail, addrparse_header, parse_mail};
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    struct Given {
+        identity: Identity,
+        to: EmailAddress,
+        name: DisplayName,
+    }
+
+    fn given(to: &str, name: &str) -> Given {
+        Given {
+            identity: Identity {
+                address: "news@example.com".parse().unwrap(),
+                name: DisplayName::clean("Nachrichten, Zoë & \"Co\""),
+            },
+            to: to.parse().unwrap(),
+            name: DisplayName::clean(name),
+        }
+    }
+
+    fn draft<'a>(given: &'a Given, subject: &'a str, text: &'a str) -> Draft<'a> {
+        Draft {
+            identity: &given.identity,
+            to: &given.to,
+            to_name: &given.name,
+            message_id: "7.0190@example.com",
+            date: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            unsubscribe_url: Some("https://example.com/u/7?x=1&y=%20"),
+            boundary_id: "0190-7",
+            subject,
+            text,
+            html: "<p>Gr\u{fc}\u{df}e</p>\n",
+            calendar: None,
+        }
+    }
+
+    fn check_lines(bytes: &[u8], ascii: bool) {
+        assert!(!ascii || bytes.is_ascii());
+        assert!(bytes.ends_with(b"\r\n"));
+        for line in bytes.split_inclusive(|&b| b == b'\n') {
+            let line = line.strip_suffix(b"\r\n").expect("a bare LF");
+            assert!(!line.contains(&b'\r') && line.len() <= MAX_LINE);
+        }
+    }
+
+    fn names(mail: &ParsedMail<'_>) -> Vec<String> {
+        let mut names: Vec<_> = mail.headers.iter().map(mailparse::MailHeader::get_key).collect();
+        names.sort();
+        names
+    }
+
+    const HEADERS: [&str; 11] = [
+        "Auto-Submitted",
+        "Content-Type",
+        "Date",
+        "From",
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+        "MIME-Version",
+        "Message-ID",
+        "Reply-To",
+        "Subject",
+        "To",
+    ];
+
+    #[test]
+    fn all_of_it_comes_back() {
+        let given = given("ann@example.com", "Ann \"Zoë\" <O'Neil>, Dr.");
+        let text = "Hello,\nwe moved.\n.\n\nTrailing \nЗдравствуйте\n";
+        let ics = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n";
+        let draft = Draft {
+            calendar: Some(("REQUEST", ics)),
+            ..draft(&given, "Заголовок: what changed", text)
+        };
+        let bytes = assemble(&draft).unwrap();
+        check_lines(&bytes, true);
+        let mail = parse_mail(&bytes).unwrap();
+        assert_eq!(names(&mail), HEADERS);
+        let header = |name: &str| mail.headers.get_first_value(name).unwrap();
+        assert_eq!(header("Subject"), draft.subject);
+        assert_eq!(header("Date"), "Tue, 14 Nov 2023 22:13:20 +0000");
+        assert_eq!(header("Message-ID"), "<7.0190@example.com>");
+        assert_eq!(header("Auto-Submitted"), "auto-generated");
+        assert_eq!(header("List-Unsubscribe"), "<https://example.com/u/7?x=1&y=%20>");
+        assert_eq!(header("List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
+        assert_eq!(header("MIME-Version"), "1.0");
+        for (name, shown, address) in [
+            ("From", given.identity.name.as_str(), "news@example.com"),
+            ("Reply-To", given.identity.name.as_str(), "news@example.com"),
+            ("To", given.name.as_str(), "ann@example.com"),
+        ] {
+            let list = addrparse_header(mail.headers.get_first_header(name).unwrap()).unwrap();
+            let single = list.extract_single_info().unwrap();
+            assert_eq!(single.display_name.as_deref(), Some(shown));
+            assert_eq!(single.addr, address);
+        }
+        assert_eq!(mail.ctype.mimetype, "multipart/alternative");
+        assert_eq!(mail.ctype.params["boundary"], "=_0190-7");
+        let kinds: Vec<_> = mail.subparts.iter().map(|p| p.ctype.mimetype.as_str()).collect();
+        assert_eq!(kinds, ["text/plain", "text/html", "text/calendar"]);
+        assert!(mail.subparts.iter().all(|p| p.ctype.charset == "utf-8"));
+        assert_eq!(mail.subparts[2].ctype.params["method"], "REQUEST");
+        let body = |n: usize| mail.subparts[n].get_body().unwrap().replace("\r\n", "\n");
+        assert_eq!(body(0).trim_end(), text.trim_end());
+        assert_eq!(body(1).trim_end(), draft.html.trim_end());
+        assert_eq!(body(2).trim_end(), ics.replace("\r\n", "\n").trim_end());
+    }
+
+    #[test]
+    fn the_same_draft_gives_the_same_bytes() {
+        let given = given("ann@example.com", "Ann");
+        let draft = draft(&given, "s", "t");
+        assert_eq!(assemble(&draft), assemble(&draft));
+        let other = Draft {
+            boundary_id: "0190-8",
+            ..draft
+        };
+        assert_ne!(assemble(&draft), assemble(&other));
+    }
+
+    #[test]
+    fn without_url_no_list_headers() {
+        let given = given("ann@example.com", "");
+        let draft = Draft {
+            unsubscribe_url: None,
+            ..draft(&given, "", "")
+        };
+        let bytes = assemble(&draft).unwrap();
+        let mail = parse_mail(&bytes).unwrap();
+        assert!(names(&mail).iter().all(|name| !name.starts_with("List-")));
+        assert_eq!(mail.headers.get_first_value("To").unwrap(), "ann@example.com");
+    }
+
+    #[rstest]
+    #[case("josé@example.com")]
+    #[case("\"a b\"@example.com")]
+    #[case("ann@[127.0.0.1]")]
+    #[case("ann@[IPv6:::1]")]
+    #[case("a+b!#$%&'*/=?^`{|}~@xn--bcher-kva.example")]
+    fn unusual_addresses(#[case] to: &str) {
+        for name in ["", "Zoë", "Ann, \"the\" <great>"] {
+            let given = given(to, name);
+            let bytes = assemble(&draft(&given, "s", "t")).unwrap();
+            check_lines(&bytes, to.is_ascii());
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(text.replace("\r\n ", " ").contains(to), "{text}");
+        }
+    }
+
+    #[rstest]
+    #[case("a\r\nBcc: x@y")]
+    #[case("")]
+    #[case("a")]
+    #[case("a@")]
+    #[case("a b@c")]
+    #[case("<a@b>")]
+    #[case("ä@b")]
+    fn bad_ids_are_errors(#[case] id: &str) {
+        let given = given("ann@example.com", "Ann");
+        let good = draft(&given, "s", "t");
+        assert_eq!(
+            assemble(&Draft {
+                message_id: id,
+                ..good
+            }),
+            Err(MimeError::MessageId)
+        );
+        assert_eq!(
+            assemble(&Draft {
+                boundary_id: "a b",
+                ..good
+            }),
+            Err(MimeError::Boundary)
+        );
+        let url = Some("https://x/\r\nBcc: x");
+        assert_eq!(
+            assemble(&Draft {
+                unsubscribe_url: url,
+                ..good
+            }),
+            Err(MimeError::UnsubscribeUrl)
+        );
+        let calendar = Some(("REQUEST; x=y", ""));
+        assert_eq!(
+            assemble(&Draft { calendar, ..good }),
+            Err(MimeError::CalendarMethod)
+        );
+        let ancient = DateTime::from_timestamp(-1, 0).unwrap();
+        assert_eq!(
+            assemble(&Draft {
+                date: ancient,
+                ..good
+            }),
+            Err(MimeError::Date)
+        );
+        let distant = DateTime::<Utc>::MAX_UTC;
+        assert_eq!(
+            assemble(&Draft {
+                date: distant,
+                ..good
+            }),
+            Err(MimeError::Date)
+        );
+    }
+
+    #[test]
+    fn the_last_date_fits() {
+        let given = given("ann@example.com", "Ann");
+        let last = DateTime::from_timestamp(253_402_300_799, 0).unwrap();
+        assert!(
+            assemble(&Draft {
+                date: last,
+                ..draft(&given, "s", "t")
+            })
+            .is_ok()
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn hostile_text_stays_text(
+            name in "\\PC{0,150}|(?s).{0,150}|[\"\\\\<>@,;: =?_a\r\n]{0,60}",
+            subject in "\\PC{0,300}|(?s).{0,300}|[=?_ aQBé\r\n:]{0,300}",
+            text in "\\PC{0,300}|(?s).{0,300}|[ab=.\r\n -]{0,300}",
+        ) {
+            let given = given("ann@example.com", &name);
+            let bytes = assemble(&draft(&given, &subject, &text)).unwrap();
+            check_lines(&bytes, true);
+            let mail = parse_mail(&bytes).unwrap();
+            prop_assert_eq!(names(&mail), HEADERS);
+            prop_assert_eq!(mail.subparts.len(), 2);
+            let to = addrparse_header(mail.headers.get_first_header("To").unwrap()).unwrap();
+            prop_assert_eq!(to.count_addrs(), 1);
+            prop_assert_eq!(to.extract_single_info().unwrap().addr, "ann@example.com");
+            // Raw, because the decoding reader drops a byte order mark.
+            let body = String::from_utf8(mail.subparts[0].get_body_raw().unwrap()).unwrap();
+            let body = body.replace("\r\n", "\n");
+            let wanted = text.replace("\r\n", "\n");
+            prop_assert_eq!(body.trim_end(), wanted.trim_end());
+        }
+    }
+}

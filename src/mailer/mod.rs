@@ -1,0 +1,24 @@
+//! Hands one rendered e-mail over to a relay and says what became of it.
+//!
+//! Guarantees: [`Handover::Accepted`] only after 2yz to the final dot; [`Handover::Unknown`] exactly
+//! when the dot may have left and no reply came; in every other case the relay certainly did not take
+//! the e-mail. STARTTLS is never skipped. Every step has a time limit.
+
+mod auth;
+mod conversation;
+mod dummy;
+mod email;
+mod fault;
+mod handover;
+mod offers;
+mod relay;
+mod tls;
+mod wire;
+
+pub use conversation::Conversation;
+pub use dummy::{Dummy, Outlet, Parcel};
+pub use email::{Draft, MimeError, assemble};
+pub use fault::{Fault, FaultCause, Phase, Reply};
+pub use handover::{Handover, Refusal};
+pub use relay::{Relay, RelayConfigError};
+pub use tls::TlsError;

@@ -1,0 +1,5 @@
+//! The integration tests, in one binary.
+
+mod mailer;
+#[path = "../support/mod.rs"]
+mod support;
