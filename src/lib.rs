@@ -3,9 +3,19 @@
 //!
 //! The modules stand in the order of a message's way; each uses only what stands below it.
 
+pub mod api;
+
+pub mod worker;
+
+pub mod processor;
+
+pub mod mailer;
+
 pub mod render;
 
 pub mod policy;
+
+pub mod consumer;
 
 pub mod message;
 
@@ -18,5 +28,3 @@ pub mod shutdown;
 pub mod config;
 
 pub mod domain;
-
-pub mod mailer;
