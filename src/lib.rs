@@ -3,6 +3,8 @@
 //!
 //! The modules stand in the order of a message's way; each uses only what stands below it.
 
+pub mod cli;
+
 pub mod api;
 
 pub mod worker;

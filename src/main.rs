@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `herald`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    herald::cli::herald()
+}

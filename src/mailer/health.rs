@@ -31,9 +31,13 @@ impl Health {
 
     /// Waits until a connection may be tried.
     pub async fn wait(&self) {
-        while let Some(until) = self.lock().closed_until.filter(|until| *until > Instant::now()) {
+        while let Some(until) = self.closed_until() {
             tokio::time::sleep_until(until.into()).await;
         }
+    }
+
+    fn closed_until(&self) -> Option<Instant> {
+        self.lock().closed_until.filter(|until| *until > Instant::now())
     }
 
     /// A connection works, up to AUTH.

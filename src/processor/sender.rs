@@ -201,6 +201,7 @@ fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
         .map(|(template, participant)| template.fill(participant, work.event_id, &to));
     let recipient = Recipient { name: &name, address: &to, unsubscribe_url: unsubscribe.as_deref() };
     let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
+    let boundary = boundary_id(&job.row.message_id);
     let email = assemble(&Draft {
         identity: &work.identity,
         to: &to,
@@ -208,7 +209,7 @@ fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
         message_id: &job.row.message_id,
         date: job.created_at(),
         unsubscribe_url: unsubscribe.as_deref(),
-        boundary_id: &job.row.message_id,
+        boundary_id: &boundary,
         subject: &rendered.subject,
         text: &rendered.text,
         html: &rendered.html,
@@ -236,4 +237,10 @@ fn log(job: &Job, outcome: &Outcome) {
             tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
         }
     }
+}
+
+/// The left half of the Message-ID, which is the notification's own, in the characters of a boundary.
+fn boundary_id(message_id: &str) -> String {
+    let left = message_id.split('@').next().unwrap_or_default();
+    left.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }

@@ -205,7 +205,7 @@ impl Course {
         self.next_due = Some(self.next_due.map_or(at, |other| other.min(at)));
     }
 
-    async fn finish(&self) -> Result<End, DbError> {
+    async fn finish(&mut self) -> Result<End, DbError> {
         let lease = Arc::clone(&self.work.lease);
         let now = (self.engine.now)().naive_utc();
         let end = self.engine.db.write(move |conn| repository::finish(conn, lease.dispatch, lease.token, now));
@@ -256,7 +256,7 @@ impl Course {
         Ended::LeaseLost
     }
 
-    async fn pause(&self, error: &DbError) {
+    async fn pause(&mut self, error: &DbError) {
         if !error.is_conflict() {
             tracing::warn!(dispatch.id = %self.work.dispatch(), %error, "the ledger does not answer; trying again");
         }

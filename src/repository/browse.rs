@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::schema::{dispatches, notifications};
+use super::schema::{dispatches, notifications, participants};
 use crate::domain::{Channel, DispatchId, EventId, NotificationId, NotificationStatus, TenantId};
 
 type Backend = <AnyConnection as Connection>::Backend;
@@ -216,4 +216,27 @@ pub fn missed(conn: &mut AnyConnection, id: DispatchId, limit: u32) -> Result<Ve
             notifications::error,
         ))
         .load(conn)?)
+}
+
+/// How many participants an event has now.
+pub fn audience(conn: &mut AnyConnection, event_id: i64) -> Result<u64, DbError> {
+    let n: i64 = participants::table.filter(participants::event_id.eq(event_id)).count().get_result(conn)?;
+    Ok(u64::try_from(n).unwrap_or(0))
+}
+
+/// How many notifications of the event's newest dispatch are no longer open.
+pub fn settled(conn: &mut AnyConnection, event_id: i64) -> Result<u64, DbError> {
+    let newest: Option<String> = dispatches::table
+        .filter(dispatches::event_id.eq(event_id))
+        .order(dispatches::id.desc())
+        .select(dispatches::id)
+        .first(conn)
+        .optional()?;
+    let Some(newest) = newest else { return Ok(0) };
+    let n: i64 = notifications::table
+        .filter(notifications::dispatch_id.eq(newest))
+        .filter(notifications::status.ne_all(super::pages::OPEN))
+        .count()
+        .get_result(conn)?;
+    Ok(u64::try_from(n).unwrap_or(0))
 }

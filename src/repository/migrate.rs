@@ -33,6 +33,22 @@ impl Database {
         })
         .await
     }
+
+    /// Whether the schema is older than this program.
+    pub async fn pending_migrations(&self) -> Result<bool, DbError> {
+        self.read(|conn| {
+            let pending = match conn {
+                #[cfg(feature = "postgres")]
+                AnyConnection::Postgres(c) => c.has_pending_migration(POSTGRES),
+                #[cfg(feature = "mysql")]
+                AnyConnection::Mysql(c) => c.has_pending_migration(MYSQL),
+                #[cfg(feature = "sqlite")]
+                AnyConnection::Sqlite(c) => c.has_pending_migration(SQLITE),
+            };
+            pending.map_err(|e| DbError::Fault(format!("the migrations cannot be read: {e}")))
+        })
+        .await
+    }
 }
 
 fn names<E: std::fmt::Display>(

@@ -5,6 +5,7 @@ mod accept;
 mod browse;
 mod closing;
 mod connection;
+mod durability;
 mod echo;
 mod error;
 mod events;
@@ -18,7 +19,7 @@ mod writer;
 pub mod schema;
 
 pub use accept::{Accepted, Claimant, MessageKey, NewDispatch, accept};
-pub use browse::{DispatchView, Missed, NotificationFilter, NotificationView, dispatch, dispatches, missed, notification, notifications};
+pub use browse::{audience, settled, DispatchView, Missed, NotificationFilter, NotificationView, dispatch, dispatches, missed, notification, notifications};
 pub use closing::{Counts, End, counts, finish};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;

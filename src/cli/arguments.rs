@@ -1,0 +1,85 @@
+//! The arguments of each command.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::domain::{DispatchId, EventId};
+
+const AFTER: &str = "Configuration comes from the environment and from .env in the working directory; \
+                     .env.example describes every variable.\n\
+                     Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration.";
+
+/// Turns one message on a queue into one e-mail for each person concerned.
+#[derive(Debug, Parser)]
+#[command(name = "herald", version, after_help = AFTER)]
+pub(super) struct Herald {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the worker: consume, send, serve the HTTP API, until SIGINT or SIGTERM
+    Run,
+    /// Create or upgrade the database and exit (`run` does it as well)
+    Migrate,
+    /// Process one message body without a broker and print a summary; exit 1 when somebody failed
+    Dispatch {
+        /// File with the message body; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Show the newest dispatches with their progress, or one in detail with whom it failed to reach
+    Status {
+        /// Id of a dispatch
+        dispatch: Option<DispatchId>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Render a template from sample data, through the code that sends
+    Preview {
+        /// `created`, `updated` or `cancelled`
+        template: String,
+        /// What to print
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Check configuration, templates, database, broker and relay: one line each, exit 1 if one fails
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What `preview` prints.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Format {
+    /// The HTML part
+    Html,
+    /// Subject and plain text part
+    Text,
+    /// The whole e-mail as it would be handed over
+    Eml,
+}
+
+/// Adds an event with made-up participants to the database: participant0@example.com "Participant 0", …
+///
+/// Running it again adds nobody twice.
+#[derive(Debug, Parser)]
+#[command(name = "add_test_data", version, after_help = AFTER)]
+pub(super) struct AddTestData {
+    /// The event
+    #[arg(long)]
+    pub(super) event_id: EventId,
+    /// How many participants it is to have
+    #[arg(long)]
+    pub(super) participants: u64,
+    /// Its title
+    #[arg(long)]
+    pub(super) title: Option<String>,
+    /// Domain of the addresses
+    #[arg(long, default_value = "example.com")]
+    pub(super) domain: String,
+}

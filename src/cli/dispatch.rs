@@ -1,0 +1,107 @@
+//! `herald dispatch`: one message, no broker.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::progress::Progress;
+use super::{CLOCK, Failure, load_config, open_database, quiet_logs};
+use crate::consumer::{Delivery, Verdict};
+use crate::domain::NotificationStatus;
+use crate::message::{self, Message};
+use crate::processor::{Judgement, Processor};
+use crate::render::Templates;
+use crate::repository::{self, Database};
+use crate::shutdown::Shutdown;
+
+/// Between two looks at the progress.
+const TICK: Duration = Duration::from_millis(200);
+
+pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
+    let config = load_config()?;
+    let _guard = quiet_logs(&config.log)?;
+    let body = read(file)?;
+    let templates = Templates::load(config.templates_dir.as_deref());
+    let templates = Arc::new(templates.map_err(|e| Failure::Usage(e.to_string()))?);
+    let db = open_database(&config).await?;
+    let shutdown = Shutdown::new();
+    shutdown.listen().map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
+    let stop = shutdown.stopping();
+    let processor = Processor::start(db.clone(), &config.email, config.delivery, templates, CLOCK, stop)
+        .map_err(|e| Failure::Usage(e.to_string()))?;
+
+    let (delivery, _verdict) = Delivery::local(&config.broker.queue, body, None);
+    let delivery = Arc::new(delivery);
+    let watching = tokio::spawn(watch(db, audience(&delivery.body)));
+    let judgement = tokio::select! {
+        judgement = processor.process(&delivery) => judgement,
+        () = cut_off(&shutdown, config.shutdown_grace) => {
+            processor.abort();
+            processor.process(&delivery).await
+        }
+    };
+    watching.abort();
+    stop.cancel();
+    processor.end().await;
+    summary(judgement)
+}
+
+async fn cut_off(shutdown: &Shutdown, grace: Duration) {
+    shutdown.stopping().cancelled().await;
+    let _ = tokio::time::timeout(grace, shutdown.now().cancelled()).await;
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    // One byte over the limit is enough to refuse it, whatever follows.
+    let limit = message::MAX_BODY as u64 + 1;
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(limit).read_to_end(&mut body)
+    } else {
+        std::fs::File::open(file).and_then(|f| f.take(limit).read_to_end(&mut body))
+    };
+    read.map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?;
+    Ok(body)
+}
+
+fn audience(body: &[u8]) -> Option<i64> {
+    match message::parse(body) {
+        Ok(Message::Event(event)) => Some(event.event_id.get()),
+        Err(_) => None,
+    }
+}
+
+/// Shows how far the newest dispatch of the event is.
+async fn watch(db: Database, event: Option<i64>) -> Option<()> {
+    let event = event?;
+    let total = db.read(move |conn| repository::audience(conn, event)).await.ok()?;
+    let mut progress = Progress::new("telling participants", total);
+    loop {
+        tokio::time::sleep(TICK).await;
+        let done = db.read(move |conn| repository::settled(conn, event)).await.ok()?;
+        progress.set(done);
+    }
+}
+
+fn summary(judgement: Judgement) -> Result<(), Failure> {
+    match (judgement.verdict, judgement.ended) {
+        (Some(Verdict::DeadLetter(letter)), _) => {
+            Err(Failure::Failed(format!("refused: {}: {}", letter.reason, letter.error)))
+        }
+        (Some(Verdict::Ack), Some((status, counts))) => {
+            let outcome: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
+            let outcome = if outcome.is_empty() { "nobody to tell".into() } else { outcome.join(", ") };
+            let id = judgement.dispatch.map(|d| d.to_string()).unwrap_or_default();
+            println!("{status}: {outcome} (dispatch {id})");
+            let missed = [NotificationStatus::Failed, NotificationStatus::Unknown, NotificationStatus::Deferred];
+            if missed.iter().any(|&s| counts.of(s) > 0) { Err(Failure::Told) } else { Ok(()) }
+        }
+        (Some(Verdict::Ack), None) => {
+            println!("The ledger has this message already.");
+            Ok(())
+        }
+        (Some(Verdict::RetryLater), _) => Err(Failure::Failed("it cannot be worked off; see the log".into())),
+        (None, _) => Err(Failure::Failed("interrupted; the same command takes it up again".into())),
+    }
+}

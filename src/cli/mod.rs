@@ -1,0 +1,127 @@
+//! What a person types: arguments, wiring and exit codes. 0: done; 1: failed; 2: bad usage or bad
+//! configuration.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the answers of commands go there")]
+
+mod arguments;
+mod dispatch;
+mod doctor;
+mod preview;
+mod progress;
+mod run;
+mod status;
+mod test_data;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use clap::Parser;
+
+use crate::config::{Config, LogConfig};
+use crate::repository::{Database, DbError};
+use crate::telemetry::{self, Console, Guard};
+use arguments::{Command, Herald};
+
+/// The wall clock, read here and passed on.
+const CLOCK: crate::processor::Clock = utc_now;
+
+fn utc_now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit code 1.
+    #[error("{0}")]
+    Failed(String),
+    /// Exit code 1; what is to be said was said.
+    #[error("failed")]
+    Told,
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// The program `herald`.
+pub fn herald() -> ExitCode {
+    let arguments = Herald::parse();
+    finish(with_runtime(async move {
+        match arguments.command {
+            Command::Run => run::run().await,
+            Command::Migrate => migrate().await,
+            Command::Dispatch { file } => dispatch::dispatch(&file).await,
+            Command::Status { dispatch, json } => status::status(dispatch, json).await,
+            Command::Preview { template, format } => preview::preview(&template, format),
+            Command::Doctor { json } => doctor::doctor(json).await,
+        }
+    }))
+}
+
+/// The program `add_test_data`.
+pub fn add_test_data() -> ExitCode {
+    let arguments = arguments::AddTestData::parse();
+    finish(with_runtime(test_data::add(arguments)))
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !matches!(failure, Failure::Told) {
+                eprintln!("{failure}");
+            }
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn with_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Failed(format!("cannot start: {e}")))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// The configuration, or all its problems.
+fn load_config() -> Result<Config, Failure> {
+    // Nobody else installs a provider; a second call would only say that one is there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Config::load().map_err(|errors| Failure::Usage(errors.to_string()))
+}
+
+/// Logs of a command whose standard output is its answer: to stderr, and only what is wrong.
+fn quiet_logs(config: &LogConfig) -> Result<Guard, Failure> {
+    let quiet = LogConfig { filter: "warn".into(), json: config.json, file: None };
+    telemetry::init(&quiet, Console::Stderr, std::io::stderr().is_terminal())
+        .map_err(|e| Failure::Usage(e.to_string()))
+}
+
+/// The database, created or upgraded.
+async fn open_database(config: &Config) -> Result<Database, Failure> {
+    let db = Database::new(&config.database)?;
+    db.migrate().await?;
+    Ok(db)
+}
+
+async fn migrate() -> Result<(), Failure> {
+    let config = load_config()?;
+    let _guard = quiet_logs(&config.log)?;
+    let ran = Database::new(&config.database)?.migrate().await?;
+    if ran.is_empty() {
+        println!("The database is up to date.");
+    }
+    for name in ran {
+        println!("Migrated: {name}");
+    }
+    Ok(())
+}

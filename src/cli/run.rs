@@ -1,0 +1,103 @@
+//! `herald run`: the wiring of the worker.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_retry::strategy::{ExponentialBackoff, jitter};
+
+use super::{CLOCK, Failure, load_config};
+use crate::api::{self, Api};
+use crate::config::Config;
+use crate::consumer::AmqpSource;
+use crate::processor::Processor;
+use crate::render::Templates;
+use crate::repository::{Database, DbError};
+use crate::shutdown::Shutdown;
+use crate::telemetry::{self, Console};
+use crate::worker;
+
+/// Longest wait between two looks for the database.
+const DATABASE_WAIT: Duration = Duration::from_secs(15);
+
+pub(super) async fn run() -> Result<(), Failure> {
+    let config = load_config()?;
+    let colour = std::io::stdout().is_terminal();
+    let _guard = telemetry::init(&config.log, Console::Stdout, colour).map_err(|e| Failure::Usage(e.to_string()))?;
+    let templates = Templates::load(config.templates_dir.as_deref());
+    let templates = Arc::new(templates.map_err(|e| Failure::Usage(e.to_string()))?);
+    let shutdown = Shutdown::new();
+    shutdown.listen().map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
+    let db = Database::new(&config.database)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        broker = config.broker.shown,
+        queue = config.broker.queue,
+        dummy = config.email.dummy,
+        "Herald starts"
+    );
+    let consuming = shutdown.stopping();
+    let (source, broker) = AmqpSource::start(&config.broker, consuming);
+    if let Some(addr) = config.http.addr {
+        let listener = api::bind(addr).await.map_err(|e| Failure::Failed(format!("HTTP_ADDR: {addr}: {e}")))?;
+        tracing::info!(%addr, "HTTP API listens");
+        let api = Api { db: db.clone(), broker, token: config.http.token.clone() };
+        tokio::spawn(api::serve(listener, api, shutdown.now().child_token()));
+    }
+    if !wait_for_database(&db, &shutdown).await? {
+        source.close().await;
+        return Ok(());
+    }
+    work(config, source, db, templates, &shutdown).await
+}
+
+async fn work(
+    config: Config,
+    source: AmqpSource,
+    db: Database,
+    templates: Arc<Templates>,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let stop = shutdown.stopping();
+    let processor = Processor::start(db.clone(), &config.email, config.delivery, templates, CLOCK, stop)
+        .map_err(|e| Failure::Usage(e.to_string()))?;
+    let working = worker::run(source, processor, db, shutdown, config.shutdown_grace);
+    let at_once = async {
+        shutdown.now().cancelled().await;
+        // What the drain does at once on a second signal gets this long.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    };
+    tokio::select! {
+        () = working => {
+            tracing::info!("Herald has stopped");
+            Ok(())
+        }
+        () = at_once => Err(Failure::Failed("stopped at once".into())),
+    }
+}
+
+/// Creates or upgrades the database, however long it is away; false when told to stop meanwhile.
+async fn wait_for_database(db: &Database, shutdown: &Shutdown) -> Result<bool, Failure> {
+    let mut waits = ExponentialBackoff::from_millis(2).factor(250).max_delay(DATABASE_WAIT).map(jitter);
+    loop {
+        match db.migrate().await {
+            Ok(ran) => {
+                if !ran.is_empty() {
+                    tracing::info!(migrations = ran.join(", "), "database upgraded");
+                }
+                if let Some(weakness) = db.weak_durability().await? {
+                    tracing::warn!(weakness, "the database may lose what it has committed; the ledger's promises presume that it does not");
+                }
+                return Ok(true);
+            }
+            Err(error @ (DbError::Unavailable(_) | DbError::Conflict(_))) => {
+                tracing::warn!(%error, "waiting for the database");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let wait = waits.next().unwrap_or(DATABASE_WAIT) + Duration::from_millis(200);
+        if shutdown.stopping().run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return Ok(false);
+        }
+    }
+}
