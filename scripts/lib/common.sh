@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what it sets is for the scripts that source it
 # What the scripts share: messages, packages, free ports, processes that end with the script.
 # To be sourced by bash with `set -euo pipefail`; sets WORK, a folder of its own that is removed at the end.
 

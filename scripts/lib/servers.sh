@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what it sets is for the scripts that source it
 # Private servers on free ports of 127.0.0.1, each with its data below $WORK. `start_…` begins, `await_…`
 # waits until it serves; they end with the script. Sourced after common.sh.
 
