@@ -1,6 +1,7 @@
 //! Where the variables come from: the process environment, then `.env`. Neither is changed.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -66,8 +67,15 @@ impl Config {
     /// # Errors
     /// All that is wrong, a line of `.env` that cannot be read among it, at once.
     pub fn load() -> Result<Self, ConfigErrors> {
-        let (file, mut problems) = read_env_file(Path::new(".env"));
-        let environment = |name: &str| std::env::var_os(name);
+        Self::from_sources(Path::new(".env"), &|name| std::env::var_os(name))
+    }
+
+    /// What `environment` has, even if it is empty, goes before the file's.
+    fn from_sources(
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, ConfigErrors> {
+        let (file, mut problems) = read_env_file(path);
         for name in VARIABLES {
             if environment(name).is_some_and(|v| v.to_str().is_none()) {
                 problems.push(problem((*name).to_owned(), "takes UTF-8 text"));
@@ -158,6 +166,7 @@ fn read_env_file(path: &Path) -> (HashMap<String, String>, Vec<Problem>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn env_file_lines() {
@@ -176,6 +185,33 @@ mod tests {
 
         std::fs::write(&path, b"A=\xff\n").unwrap();
         assert_eq!(read_env_file(&path).1.len(), 1);
+    }
+
+    #[test]
+    fn the_process_environment_wins_and_all_problems_come_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        std::fs::write(&path, "BATCH_SIZE=7\nHTTP_ADDR=127.0.0.1:1\nFROM_NAME=Ann\n").unwrap();
+        let set = |name: &str| match name {
+            "BATCH_SIZE" => Some("8".into()),
+            "HTTP_ADDR" => Some(OsString::new()),
+            _ => None,
+        };
+        let config = Config::from_sources(&path, &set).unwrap();
+        assert_eq!(config.delivery.batch_size, 8);
+        assert_eq!(config.http.addr, None);
+        assert_eq!(config.email.identity.name.as_str(), "Ann");
+
+        std::fs::write(&path, "BATCH_SIZE=7\nnonsense\n").unwrap();
+        let set = |name: &str| match name {
+            "LEASE" => Some("never".into()),
+            "FROM_NAME" => Some(OsString::from_vec(vec![0xff])),
+            _ => None,
+        };
+        let errors = Config::from_sources(&path, &set).unwrap_err();
+        let names: Vec<_> = errors.problems().iter().map(|p| p.variable.as_str()).collect();
+        assert!(names[0].ends_with(".env, line 2"), "{names:?}");
+        assert_eq!(names[1..], ["FROM_NAME", "LEASE"]);
     }
 
     /// The example's variables with their values, also those of its commented lines.
