@@ -11,7 +11,7 @@ use uuid::Uuid;
 #[error("{0}")]
 pub struct IdError(&'static str);
 
-/// A dispatch's id, its *bid*: a UUIDv7, so ids sort by creation.
+/// A dispatch's id, its *bid*: a `UUIDv7`, so ids sort by creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DispatchId(Uuid);
 

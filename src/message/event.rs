@@ -1,5 +1,7 @@
 //! What a message says about an event.
 
+use std::fmt;
+
 use chrono::{DateTime, FixedOffset};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,26 @@ pub enum EventKind {
     Updated,
     /// `CANCELLED`
     Cancelled,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Created, Self::Updated, Self::Cancelled];
+
+    /// The word in the message.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::Updated => "UPDATED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A change of an event, to be told to its participants.
@@ -61,6 +83,7 @@ pub struct EventDetails {
 
 impl EventDetails {
     /// These details, each unknown one taken from `fallback`.
+    #[must_use]
     pub fn or(self, fallback: Self) -> Self {
         Self {
             title: self.title.or(fallback.title),
