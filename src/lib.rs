@@ -3,6 +3,8 @@
 
 pub mod repository;
 
+pub mod consumer;
+
 pub mod message;
 
 pub mod config;

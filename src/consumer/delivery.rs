@@ -1,0 +1,160 @@
+//! One delivery, which knows its own way back.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Acker, BasicProperties};
+
+use super::dead_letter;
+use super::session::Session;
+use super::verdict::{Settled, Verdict};
+
+/// A message as it arrived. Dropping it settles nothing: the broker delivers it again when the session
+/// ends.
+pub struct Delivery {
+    /// The body, of any size and content.
+    pub body: Vec<u8>,
+    /// The publisher's idempotency key; an empty one counts as none.
+    pub message_id: Option<String>,
+    /// Whether the broker says that it was delivered before.
+    pub redelivered: bool,
+    /// The queue it came from: the first half of its key.
+    pub queue: Arc<str>,
+    origin: Origin,
+}
+
+enum Origin {
+    Amqp(Box<AmqpOrigin>),
+    Local(Arc<OnceLock<Verdict>>),
+}
+
+struct AmqpOrigin {
+    session: Arc<Session>,
+    acker: Acker,
+    properties: BasicProperties,
+}
+
+impl Delivery {
+    pub(super) fn amqp(session: Arc<Session>, queue: Arc<str>, delivery: lapin::message::Delivery) -> Self {
+        let id = delivery.properties.message_id().as_ref();
+        Self {
+            message_id: id.map(|id| id.as_str().to_owned()).filter(|id| !id.is_empty()),
+            body: delivery.data,
+            redelivered: delivery.redelivered,
+            queue,
+            origin: Origin::Amqp(Box::new(AmqpOrigin {
+                session,
+                acker: delivery.acker,
+                properties: delivery.properties,
+            })),
+        }
+    }
+
+    /// A delivery without a broker. The cell takes the first verdict on it.
+    pub fn local(queue: &str, body: Vec<u8>, message_id: Option<String>) -> (Self, Arc<OnceLock<Verdict>>) {
+        let verdict = Arc::new(OnceLock::new());
+        let origin = Origin::Local(Arc::clone(&verdict));
+        let delivery = Self {
+            body,
+            message_id,
+            redelivered: false,
+            queue: queue.into(),
+            origin,
+        };
+        (delivery, verdict)
+    }
+
+    /// Whether it can still be settled. False once it was, or its channel or connection is gone: the
+    /// broker then delivers it again.
+    pub fn is_live(&self) -> bool {
+        match &self.origin {
+            Origin::Amqp(o) => !o.session.is_lost() && o.acker.usable(),
+            Origin::Local(verdict) => verdict.get().is_none(),
+        }
+    }
+
+    /// Carries the verdict out.
+    pub async fn settle(&self, verdict: &Verdict) -> Settled {
+        match &self.origin {
+            Origin::Amqp(_) if !self.is_live() => Settled::Lost,
+            Origin::Amqp(o) => o.settle(verdict, &self.body).await,
+            Origin::Local(cell) => match cell.set(verdict.clone()) {
+                Ok(()) => Settled::Done,
+                Err(_) => Settled::Lost,
+            },
+        }
+    }
+
+    /// After [`Settled::Done`]: whether the broker has certainly taken the ack in. Deliveries of one
+    /// session that ask at the same time share one call.
+    pub async fn prove(&self) -> bool {
+        match &self.origin {
+            Origin::Amqp(o) => o.session.prove().await,
+            Origin::Local(verdict) => verdict.get().is_some(),
+        }
+    }
+}
+
+impl AmqpOrigin {
+    async fn settle(&self, verdict: &Verdict, body: &[u8]) -> Settled {
+        let done = match verdict {
+            Verdict::Ack => self.acker.ack(BasicAckOptions::default()).await,
+            Verdict::RetryLater => {
+                self.acker
+                    .nack(BasicNackOptions {
+                        requeue: true,
+                        ..BasicNackOptions::default()
+                    })
+                    .await
+            }
+            Verdict::DeadLetter(letter) => {
+                let properties = dead_letter::properties(&self.properties, letter);
+                if let Err(error) = self.session.publish_dead(body, properties).await {
+                    return Settled::Failed(error);
+                }
+                self.acker.ack(BasicAckOptions::default()).await
+            }
+        };
+        match done {
+            Ok(true) => Settled::Done,
+            // `false` means that nothing was sent; an error is the channel's end.
+            Ok(false) | Err(_) => Settled::Lost,
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    /// Without the body: it may hold addresses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let session = match &self.origin {
+            Origin::Amqp(o) => Some(o.session.number),
+            Origin::Local(_) => None,
+        };
+        f.debug_struct("Delivery")
+            .field("queue", &self.queue)
+            .field("message_id", &self.message_id)
+            .field("redelivered", &self.redelivered)
+            .field("bytes", &self.body.len())
+            .field("session", &session)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_local_delivery_takes_one_verdict() {
+        let (delivery, verdict) = Delivery::local("stdin", b"{}".to_vec(), None);
+        assert!(delivery.is_live() && !delivery.prove().await);
+        assert!(matches!(delivery.settle(&Verdict::Ack).await, Settled::Done));
+        assert!(matches!(
+            delivery.settle(&Verdict::RetryLater).await,
+            Settled::Lost
+        ));
+        assert_eq!(verdict.get(), Some(&Verdict::Ack));
+        assert!(!delivery.is_live() && delivery.prove().await);
+    }
+}

@@ -1,0 +1,28 @@
+//! Deliveries from the broker, and their way back to it.
+//!
+//! Guarantee: a delivery is settled over the channel that brought it or not at all. Each connection is
+//! a numbered session; when one is lost, its deliveries are known to be lost (the broker delivers them
+//! again) and an acknowledgement that comes late never reaches another message. A dead letter is
+//! confirmed by the broker before its original is acked.
+
+mod connect;
+mod dead_letter;
+mod delivery;
+mod error;
+mod publisher;
+mod session;
+mod source;
+mod supervisor;
+mod topology;
+mod verdict;
+
+pub use delivery::Delivery;
+pub use error::BrokerError;
+pub use publisher::Publisher;
+pub use source::{AmqpSource, BrokerStatus};
+pub use verdict::{DeadLetter, Settled, Verdict};
+
+/// Name of the dead-letter queue that belongs to `queue`.
+pub fn dead_queue_name(queue: &str) -> String {
+    format!("{queue}.dead")
+}
