@@ -1,0 +1,5 @@
+//! The integration tests, in one binary.
+
+mod broker;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,6 @@
+//! Real servers for the integration tests.
+
+#![expect(unreachable_pub, reason = "what the tests share is public to them")]
+
+pub mod proxy;
+pub mod rabbit;
