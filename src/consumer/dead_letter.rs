@@ -35,7 +35,11 @@ pub(super) fn properties(original: &BasicProperties, letter: &DeadLetter) -> Bas
     if let Some(v) = original.correlation_id() {
         p = p.with_correlation_id(v.clone());
     }
-    if let Some(v) = original.reply_to().as_ref().filter(|v| v.as_str() != DIRECT_REPLY) {
+    if let Some(v) = original
+        .reply_to()
+        .as_ref()
+        .filter(|v| v.as_str() != DIRECT_REPLY)
+    {
         p = p.with_reply_to(v.clone());
     }
     if let Some(v) = original.message_id() {
@@ -73,11 +77,17 @@ fn headers(original: Option<&FieldTable>, letter: &DeadLetter) -> FieldTable {
     };
     text("x-herald-reason", letter.reason.to_string());
     text("x-herald-error", one_line(&letter.error, MAX_ERROR));
-    text("x-herald-dead-at", letter.at.to_rfc3339_opts(SecondsFormat::Millis, true));
+    text(
+        "x-herald-dead-at",
+        letter.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+    );
     if let Some(dispatch) = letter.dispatch {
         text("x-herald-dispatch", dispatch.to_string());
     }
-    headers.insert("x-herald-attempts".into(), AMQPValue::LongLongInt(letter.attempts.into()));
+    headers.insert(
+        "x-herald-attempts".into(),
+        AMQPValue::LongLongInt(letter.attempts.into()),
+    );
     headers
 }
 
@@ -131,8 +141,16 @@ mod tests {
     #[test]
     fn hostile_headers_go_and_ours_come() {
         let mut given = FieldTable::default();
-        let hostile = ["CC", "BCC", "x-death", "x-dead-letter-exchange", "x-first-death-queue",
-            "x-last-death-reason", "x-herald-dispatch", "x-herald-reason"];
+        let hostile = [
+            "CC",
+            "BCC",
+            "x-death",
+            "x-dead-letter-exchange",
+            "x-first-death-queue",
+            "x-last-death-reason",
+            "x-herald-dispatch",
+            "x-herald-reason",
+        ];
         for name in hostile.into_iter().chain(["trace", "cc"]) {
             given.insert(name.into(), AMQPValue::LongString("v".into()));
         }
@@ -143,17 +161,30 @@ mod tests {
             .with_reply_to(DIRECT_REPLY.into())
             .with_message_id("m-1".into());
         let made = properties(&original, &letter());
-        assert_eq!((made.expiration(), made.user_id(), made.reply_to()), (&None, &None, &None));
+        assert_eq!(
+            (made.expiration(), made.user_id(), made.reply_to()),
+            (&None, &None, &None)
+        );
         assert_eq!(made.delivery_mode(), &Some(2));
         assert_eq!(made.message_id().as_ref().map(ShortString::as_str), Some("m-1"));
         let table = made.headers().as_ref().unwrap();
         let names: Vec<_> = table.inner().keys().map(ShortString::as_str).collect();
         assert_eq!(
             names,
-            ["cc", "trace", "x-herald-attempts", "x-herald-dead-at", "x-herald-error", "x-herald-reason"]
+            [
+                "cc",
+                "trace",
+                "x-herald-attempts",
+                "x-herald-dead-at",
+                "x-herald-error",
+                "x-herald-reason"
+            ]
         );
         assert_eq!(text(table, "x-herald-reason").as_deref(), Some("invalid-field"));
-        assert_eq!(text(table, "x-herald-dead-at").as_deref(), Some("2023-11-14T22:13:20.005Z"));
+        assert_eq!(
+            text(table, "x-herald-dead-at").as_deref(),
+            Some("2023-11-14T22:13:20.005Z")
+        );
         let error = text(table, "x-herald-error").unwrap();
         assert!(error.starts_with("event_id: xx") && error.chars().count() == MAX_ERROR);
     }
@@ -161,7 +192,10 @@ mod tests {
     #[test]
     fn headers_that_fill_a_frame_are_left_out() {
         let mut given = FieldTable::default();
-        given.insert("big".into(), AMQPValue::LongString("x".repeat(MAX_HEADERS).into()));
+        given.insert(
+            "big".into(),
+            AMQPValue::LongString("x".repeat(MAX_HEADERS).into()),
+        );
         let made = properties(&BasicProperties::default().with_headers(given), &letter());
         assert!(!made.headers().as_ref().unwrap().contains_key("big"));
     }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use lapin::{Acker, BasicProperties};
 use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Acker, BasicProperties};
 
 use super::dead_letter;
 use super::session::Session;
@@ -55,7 +55,13 @@ impl Delivery {
     pub fn local(queue: &str, body: Vec<u8>, message_id: Option<String>) -> (Self, Arc<OnceLock<Verdict>>) {
         let verdict = Arc::new(OnceLock::new());
         let origin = Origin::Local(Arc::clone(&verdict));
-        let delivery = Self { body, message_id, redelivered: false, queue: queue.into(), origin };
+        let delivery = Self {
+            body,
+            message_id,
+            redelivered: false,
+            queue: queue.into(),
+            origin,
+        };
         (delivery, verdict)
     }
 
@@ -95,7 +101,12 @@ impl AmqpOrigin {
         let done = match verdict {
             Verdict::Ack => self.acker.ack(BasicAckOptions::default()).await,
             Verdict::RetryLater => {
-                self.acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await
+                self.acker
+                    .nack(BasicNackOptions {
+                        requeue: true,
+                        ..BasicNackOptions::default()
+                    })
+                    .await
             }
             Verdict::DeadLetter(letter) => {
                 let properties = dead_letter::properties(&self.properties, letter);
@@ -139,7 +150,10 @@ mod tests {
         let (delivery, verdict) = Delivery::local("stdin", b"{}".to_vec(), None);
         assert!(delivery.is_live() && !delivery.prove().await);
         assert!(matches!(delivery.settle(&Verdict::Ack).await, Settled::Done));
-        assert!(matches!(delivery.settle(&Verdict::RetryLater).await, Settled::Lost));
+        assert!(matches!(
+            delivery.settle(&Verdict::RetryLater).await,
+            Settled::Lost
+        ));
         assert_eq!(verdict.get(), Some(&Verdict::Ack));
         assert!(!delivery.is_live() && delivery.prove().await);
     }

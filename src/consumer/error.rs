@@ -45,9 +45,11 @@ impl From<lapin::Error> for BrokerError {
             if matches!(e.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)));
         let text = match error.kind() {
             // The client reads properties as UTF-8 and gives up on the connection: nothing can be acked.
-            ErrorKind::ParsingError(_) => "the broker sent what cannot be parsed; if this repeats, a message \
+            ErrorKind::ParsingError(_) => {
+                "the broker sent what cannot be parsed; if this repeats, a message \
                 in the queue has a property or header name that is not UTF-8 and must be removed by hand"
-                .to_owned(),
+                    .to_owned()
+            }
             _ => one_line(&error.to_string(), MAX_TEXT),
         };
         Self::Broker { text, not_found }
@@ -63,9 +65,10 @@ impl BrokerError {
     /// This error without `secret`, should a peer repeat it.
     pub(super) fn without(self, secret: &str) -> Self {
         match self {
-            Self::Broker { text, not_found } if !secret.is_empty() && text.contains(secret) => {
-                Self::Broker { text: text.replace(secret, "***"), not_found }
-            }
+            Self::Broker { text, not_found } if !secret.is_empty() && text.contains(secret) => Self::Broker {
+                text: text.replace(secret, "***"),
+                not_found,
+            },
             other => other,
         }
     }

@@ -43,8 +43,13 @@ impl ConfirmChannel {
                 Some(channel) => channel,
                 None => open(connection).await?,
             };
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            let confirm = channel.basic_publish("".into(), key, options, body, properties).await?;
+            let options = BasicPublishOptions {
+                mandatory: true,
+                ..BasicPublishOptions::default()
+            };
+            let confirm = channel
+                .basic_publish("".into(), key, options, body, properties)
+                .await?;
             Ok::<_, lapin::Error>((channel, confirm.await?))
         };
         let (channel, confirmation) = within(CONFIRM_LIMIT, work).await?;
@@ -99,7 +104,9 @@ impl Publisher {
             .with_message_id(short("the message_id", message_id)?);
         let connection = self.connection().await?;
         let lane = self.turn.fetch_add(1, Ordering::Relaxed) % LANES;
-        self.lanes[lane].publish(&connection, queue, body, properties).await
+        self.lanes[lane]
+            .publish(&connection, queue, body, properties)
+            .await
     }
 
     /// Closes the connection in order.

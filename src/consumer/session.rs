@@ -71,7 +71,9 @@ impl Session {
         ensure_queue(connection, &broker.queue).await?;
         ensure_queue(connection, &dead_queue_name(&broker.queue)).await?;
         let channel = connection.create_channel().await?;
-        channel.basic_qos(broker.prefetch, BasicQosOptions::default()).await?;
+        channel
+            .basic_qos(broker.prefetch, BasicQosOptions::default())
+            .await?;
         let tag = format!("herald-{}", uuid::Uuid::new_v4().simple());
         let queue = short("the queue's name", &broker.queue)?;
         let options = BasicConsumeOptions::default();
@@ -89,7 +91,11 @@ impl Session {
     /// Stops new deliveries; those in hand can still be settled.
     pub(super) async fn cancel_consumer(&self) -> Result<(), BrokerError> {
         let tag = self.consumer_tag.clone();
-        within(CALL_LIMIT, self.channel.basic_cancel(tag, BasicCancelOptions::default())).await
+        within(
+            CALL_LIMIT,
+            self.channel.basic_cancel(tag, BasicCancelOptions::default()),
+        )
+        .await
     }
 
     /// From here on its deliveries are lost.
@@ -112,7 +118,10 @@ impl Session {
         body: &[u8],
         properties: BasicProperties,
     ) -> Result<(), BrokerError> {
-        let done = self.dead_letters.publish(&self.connection, &self.dead_queue, body, properties).await;
+        let done = self
+            .dead_letters
+            .publish(&self.connection, &self.dead_queue, body, properties)
+            .await;
         if matches!(done, Err(BrokerError::Returned(_))) {
             let again = ensure_queue(&self.connection, &self.dead_queue);
             if let Err(error) = within(CALL_LIMIT, again).await {

@@ -46,7 +46,15 @@ impl AmqpSource {
         let close = CancellationToken::new();
         let supervisor = Supervisor::new(broker.clone(), stop.clone(), close.clone(), status);
         let task = tokio::spawn(supervisor.run(sender));
-        (Self { deliveries, stop, close: close.drop_guard(), task }, watcher)
+        (
+            Self {
+                deliveries,
+                stop,
+                close: close.drop_guard(),
+                task,
+            },
+            watcher,
+        )
     }
 
     /// The next delivery; none after consuming was stopped. May be cancelled without losing any.

@@ -48,7 +48,13 @@ impl Supervisor {
         status: watch::Sender<BrokerStatus>,
     ) -> Self {
         let queue = broker.queue.as_str().into();
-        Self { broker, queue, stop, close, status }
+        Self {
+            broker,
+            queue,
+            stop,
+            close,
+            status,
+        }
     }
 
     pub(super) async fn run(self, deliveries: mpsc::Sender<Delivery>) {
@@ -81,7 +87,7 @@ impl Supervisor {
                 }
                 Err(error) => (error.to_string(), None),
             };
-            self.down(reason);
+            self.down(&reason);
             let pause = tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY));
             let farewell = async {
                 if let Some(session) = ended {
@@ -124,7 +130,11 @@ impl Supervisor {
         }
         if session.cancel_consumer().await.is_ok() {
             while let Some(Ok(delivery)) = consumer.next().await {
-                waiting.push_back(Delivery::amqp(Arc::clone(session), Arc::clone(&self.queue), delivery));
+                waiting.push_back(Delivery::amqp(
+                    Arc::clone(session),
+                    Arc::clone(&self.queue),
+                    delivery,
+                ));
             }
         }
         for delivery in waiting {
@@ -147,15 +157,19 @@ impl Supervisor {
     }
 
     /// One line for a loss, and one more whenever the reason changes.
-    fn down(&self, reason: String) {
+    fn down(&self, reason: &str) {
         let broker = &self.broker.shown;
-        let before = self.status.send_replace(BrokerStatus::Down(reason.clone()));
+        let before = self.status.send_replace(BrokerStatus::Down(reason.to_owned()));
         match before {
             BrokerStatus::Connected => {
                 tracing::warn!(broker, reason, "lost the broker, trying again until it is back");
             }
             BrokerStatus::Down(old) if old != reason => {
-                tracing::warn!(broker, reason, "cannot consume from the broker, trying until it is there");
+                tracing::warn!(
+                    broker,
+                    reason,
+                    "cannot consume from the broker, trying until it is there"
+                );
             }
             BrokerStatus::Down(_) => tracing::debug!(broker, reason, "still cannot consume"),
         }
@@ -165,7 +179,9 @@ impl Supervisor {
 /// 500 ms, doubling up to [`MAX_DELAY`], each shortened by up to a half so that workers do not come in step.
 fn delays() -> impl Iterator<Item = Duration> + Send {
     // The argument is the base of the power: 2^n × 250 ms.
-    let doubling = ExponentialBackoff::from_millis(2).factor(250).max_delay(MAX_DELAY);
+    let doubling = ExponentialBackoff::from_millis(2)
+        .factor(250)
+        .max_delay(MAX_DELAY);
     doubling.map(|full| full / 2 + jitter(full / 2))
 }
 

@@ -11,10 +11,16 @@ use super::error::BrokerError;
 /// any arguments is taken as it is; only if there is none, a durable one without arguments is created.
 /// Each declare has a channel of its own, for a refusal closes the channel.
 pub(super) async fn ensure_queue(connection: &Connection, queue: &str) -> Result<(), BrokerError> {
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
     match declare(connection, queue, passive).await {
         Err(e) if e.is_not_found() => {
-            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            let durable = QueueDeclareOptions {
+                durable: true,
+                ..QueueDeclareOptions::default()
+            };
             declare(connection, queue, durable).await?;
             tracing::info!(queue, "created the queue");
             Ok(())
@@ -30,7 +36,9 @@ async fn declare(
 ) -> Result<(), BrokerError> {
     let name = short("the queue's name", queue)?;
     let channel = connection.create_channel().await?;
-    channel.queue_declare(name, options, FieldTable::default()).await?;
+    channel
+        .queue_declare(name, options, FieldTable::default())
+        .await?;
     let _ = channel.close(200, "OK".into()).await;
     Ok(())
 }

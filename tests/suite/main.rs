@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
 mod mailer;
+mod broker;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,3 +4,5 @@
 
 pub mod certs;
 pub mod smtp;
+pub mod proxy;
+pub mod rabbit;

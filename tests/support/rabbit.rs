@@ -1,0 +1,216 @@
+//! The broker of the tests: `HERALD_TEST_AMQP` and, for its management API, `HERALD_TEST_AMQP_API`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
+
+use std::time::Duration;
+
+use herald::config::BrokerConfig;
+use herald::consumer::{AmqpSource, BrokerStatus, Delivery};
+use lapin::message::BasicGetMessage;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Nothing in these tests takes longer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A queue of one test's own, and a plain client beside Herald.
+pub struct Rabbit {
+    pub broker: BrokerConfig,
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Rabbit {
+    /// A name that no other test uses; no queue is declared.
+    pub async fn new() -> Self {
+        let url = address().to_string();
+        let queue = format!("test-{}", uuid::Uuid::new_v4());
+        let broker = BrokerConfig {
+            url: url.as_str().into(),
+            shown: "the test broker".into(),
+            queue,
+            prefetch: 10,
+        };
+        let connection = Connection::connect(&url, ConnectionProperties::default())
+            .await
+            .expect("the broker at HERALD_TEST_AMQP must be running");
+        let channel = connection.create_channel().await.unwrap();
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .unwrap();
+        Self {
+            broker,
+            connection,
+            channel,
+        }
+    }
+
+    pub fn dead(&self) -> String {
+        herald::consumer::dead_queue_name(&self.broker.queue)
+    }
+
+    pub async fn declare(&self, queue: &str, durable: bool, arguments: FieldTable) {
+        let options = QueueDeclareOptions {
+            durable,
+            ..QueueDeclareOptions::default()
+        };
+        self.channel
+            .queue_declare(queue.into(), options, arguments)
+            .await
+            .unwrap();
+    }
+
+    pub async fn delete(&self, queue: &str) {
+        self.channel
+            .queue_delete(queue.into(), QueueDeleteOptions::default())
+            .await
+            .unwrap();
+    }
+
+    /// Publishes to the main queue, which must exist.
+    pub async fn publish(&self, body: &[u8], properties: BasicProperties) {
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let queue = self.broker.queue.as_str().into();
+        let confirm = self
+            .channel
+            .basic_publish("".into(), queue, options, body, properties)
+            .await
+            .unwrap();
+        assert_eq!(confirm.await.unwrap(), lapin::Confirmation::Ack(None));
+    }
+
+    /// Messages ready for delivery, or `None` without such a queue.
+    pub async fn ready(&self, queue: &str) -> Option<u32> {
+        let channel = self.connection.create_channel().await.unwrap();
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await;
+        declared.ok().map(|q| q.message_count())
+    }
+
+    /// Takes the first message away.
+    pub async fn take(&self, queue: &str) -> Option<BasicGetMessage> {
+        let message = self
+            .channel
+            .basic_get(queue.into(), BasicGetOptions::default())
+            .await
+            .unwrap()?;
+        message.acker.ack(BasicAckOptions::default()).await.unwrap();
+        Some(message)
+    }
+
+    /// A source of the queue, consuming already.
+    pub async fn source(&self) -> (AmqpSource, watch::Receiver<BrokerStatus>) {
+        let (source, mut status) = AmqpSource::start(&self.broker, &CancellationToken::new());
+        connected(&mut status).await;
+        (source, status)
+    }
+
+    /// What the management API says about a queue.
+    pub async fn described(&self, queue: &str) -> Value {
+        let path = format!("api/queues/%2F/{queue}");
+        reqwest::get(api().join(&path).unwrap())
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    }
+
+    /// Makes the broker close the connection that consumes the queue.
+    pub async fn close_consuming_connection(&self) {
+        within(async {
+            loop {
+                let consumers: Value = reqwest::get(api().join("api/consumers").unwrap())
+                    .await
+                    .unwrap()
+                    .json()
+                    .await
+                    .unwrap();
+                let mine = consumers
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .find(|c| c["queue"]["name"] == *self.broker.queue);
+                if let Some(name) = mine.and_then(|c| c["channel_details"]["connection_name"].as_str()) {
+                    let mut url = api();
+                    url.path_segments_mut()
+                        .unwrap()
+                        .pop_if_empty()
+                        .extend(["api", "connections", name]);
+                    let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+                    if answer.status().is_success() {
+                        return;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Removes both queues.
+    pub async fn clean(self) {
+        self.delete(&self.broker.queue).await;
+        self.delete(&self.dead()).await;
+    }
+}
+
+/// The broker's URL.
+pub fn address() -> Url {
+    variable("HERALD_TEST_AMQP")
+}
+
+fn api() -> Url {
+    variable("HERALD_TEST_AMQP_API")
+}
+
+fn variable(name: &str) -> Url {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let text =
+        std::env::var(name).unwrap_or_else(|_| panic!("{name} must name the test broker: see scripts/test"));
+    text.parse()
+        .unwrap_or_else(|e| panic!("{name} is not a URL: {e}"))
+}
+
+/// `work`, which must not hang.
+pub async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, work).await.expect("took too long")
+}
+
+pub async fn connected(status: &mut watch::Receiver<BrokerStatus>) {
+    within(status.wait_for(|s| *s == BrokerStatus::Connected))
+        .await
+        .unwrap();
+}
+
+/// The reason that the source gives for being down.
+pub async fn down(status: &mut watch::Receiver<BrokerStatus>) -> String {
+    let seen = within(status.wait_for(|s| *s != BrokerStatus::Connected))
+        .await
+        .unwrap();
+    match &*seen {
+        BrokerStatus::Down(reason) => reason.clone(),
+        BrokerStatus::Connected => unreachable!(),
+    }
+}
+
+pub async fn next(source: &mut AmqpSource) -> Delivery {
+    within(source.next()).await.expect("the source ended")
+}
