@@ -33,6 +33,8 @@ struct AmqpOrigin {
     session: Arc<Session>,
     acker: Acker,
     properties: BasicProperties,
+    /// The number of its ack in the session, once sent.
+    ack: OnceLock<u64>,
 }
 
 impl Delivery {
@@ -47,6 +49,7 @@ impl Delivery {
                 session,
                 acker: delivery.acker,
                 properties: delivery.properties,
+                ack: OnceLock::new(),
             })),
         }
     }
@@ -86,11 +89,15 @@ impl Delivery {
         }
     }
 
-    /// After [`Settled::Done`]: whether the broker has certainly taken the ack in. Deliveries of one
-    /// session that ask at the same time share one call.
+    /// Whether the broker has certainly taken in its ack: false when none was sent, or when the session
+    /// ended before it could be known. One call to the broker proves all acks sent before it: ask after
+    /// several acks, and only the first question costs a round trip.
     pub async fn prove(&self) -> bool {
         match &self.origin {
-            Origin::Amqp(o) => o.session.prove().await,
+            Origin::Amqp(o) => match o.ack.get() {
+                Some(ack) => o.session.prove(*ack).await,
+                None => false,
+            },
             Origin::Local(verdict) => verdict.get().is_some(),
         }
     }
@@ -99,21 +106,20 @@ impl Delivery {
 impl AmqpOrigin {
     async fn settle(&self, verdict: &Verdict, body: &[u8]) -> Settled {
         let done = match verdict {
-            Verdict::Ack => self.acker.ack(BasicAckOptions::default()).await,
+            Verdict::Ack => self.ack().await,
             Verdict::RetryLater => {
-                self.acker
-                    .nack(BasicNackOptions {
-                        requeue: true,
-                        ..BasicNackOptions::default()
-                    })
-                    .await
+                let options = BasicNackOptions {
+                    requeue: true,
+                    ..BasicNackOptions::default()
+                };
+                self.acker.nack(options).await
             }
             Verdict::DeadLetter(letter) => {
                 let properties = dead_letter::properties(&self.properties, letter);
                 if let Err(error) = self.session.publish_dead(body, properties).await {
                     return Settled::Failed(error);
                 }
-                self.acker.ack(BasicAckOptions::default()).await
+                self.ack().await
             }
         };
         match done {
@@ -121,6 +127,14 @@ impl AmqpOrigin {
             // `false` means that nothing was sent; an error is the channel's end.
             Ok(false) | Err(_) => Settled::Lost,
         }
+    }
+
+    async fn ack(&self) -> lapin::Result<bool> {
+        let sent = self.acker.ack(BasicAckOptions::default()).await?;
+        if sent {
+            self.ack.get_or_init(|| self.session.count_ack());
+        }
+        Ok(sent)
     }
 }
 

@@ -31,9 +31,9 @@ pub(super) struct Session {
     dead_queue: String,
     prefetch: u16,
     lost: AtomicBool,
-    /// Proofs asked for so far.
-    asked: AtomicU64,
-    /// Up to which of them the last synchronous call answered.
+    /// Acks sent so far.
+    acked: AtomicU64,
+    /// Up to which of them the broker has certainly taken them in.
     proven: Mutex<u64>,
 }
 
@@ -51,7 +51,7 @@ impl Session {
                     dead_queue: dead_queue_name(&broker.queue),
                     prefetch: broker.prefetch,
                     lost: AtomicBool::new(false),
-                    asked: AtomicU64::new(0),
+                    acked: AtomicU64::new(0),
                     proven: Mutex::new(0),
                     connection,
                 };
@@ -131,15 +131,19 @@ impl Session {
         done
     }
 
-    /// Whether the broker has processed every ack sent before: an answer on the same channel tells.
-    /// Callers at the same time share one call.
-    pub(super) async fn prove(&self) -> bool {
-        let mine = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+    /// The number of an ack that was just sent.
+    pub(super) fn count_ack(&self) -> u64 {
+        self.acked.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Whether the broker has certainly taken in the ack with this number: the answer to a later call on
+    /// the same channel tells so of all that were sent before it.
+    pub(super) async fn prove(&self, ack: u64) -> bool {
         let mut proven = self.proven.lock().await;
-        if *proven >= mine {
+        if *proven >= ack {
             return true;
         }
-        let covered = self.asked.load(Ordering::Acquire);
+        let covered = self.acked.load(Ordering::Acquire);
         // The same prefetch again changes nothing, and unlike a declare it cannot be refused.
         let call = self.channel.basic_qos(self.prefetch, BasicQosOptions::default());
         if self.is_lost() || within(CALL_LIMIT, call).await.is_err() {

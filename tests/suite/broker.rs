@@ -9,7 +9,7 @@ use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::proxy;
+use crate::support::proxy::{self, Proxy};
 use crate::support::rabbit::{Rabbit, address, connected, down, next, within};
 
 fn dead_letter() -> Verdict {
@@ -62,11 +62,14 @@ async fn consumes_and_acks() {
     let two = next(&mut source).await;
     assert_eq!((two.body.as_slice(), two.message_id.as_deref()), (&b""[..], None));
     assert!(matches!(two.settle(&Verdict::Ack).await, Settled::Done));
+    rabbit.publish(b"three", plain()).await;
+    let unsettled = next(&mut source).await;
     let (a, b) = tokio::join!(one.prove(), two.prove());
     assert!(a && b);
+    assert!(!unsettled.prove().await, "no ack was sent");
     source.close().await;
-    assert!(!one.prove().await, "nothing can be proven over a closed session");
-    assert_eq!(rabbit.ready(&rabbit.broker.queue).await, Some(0));
+    assert!(one.prove().await, "what was proven stays so");
+    assert_eq!(rabbit.ready(&rabbit.broker.queue).await, Some(1));
     rabbit.clean().await;
 }
 
@@ -305,9 +308,9 @@ async fn after_a_forced_close_old_deliveries_are_lost_and_come_again() {
     assert!(matches!(old[1].settle(&Verdict::Ack).await, Settled::Lost));
     assert!(matches!(old[2].settle(&dead_letter()).await, Settled::Lost));
     assert!(!old[1].prove().await);
-    assert!(again[0].prove().await);
     assert_eq!(rabbit.ready(&rabbit.dead()).await, Some(0));
     assert!(matches!(again[0].settle(&Verdict::Ack).await, Settled::Done));
+    assert!(again[0].prove().await);
     source.close().await;
     let left = rabbit
         .take(&rabbit.broker.queue)
@@ -318,21 +321,56 @@ async fn after_a_forced_close_old_deliveries_are_lost_and_come_again() {
     rabbit.clean().await;
 }
 
+/// The broker's URL by way of `port`, and where that port has to lead.
+fn by_way_of(port: u16) -> (url::Url, String) {
+    let mut url = address();
+    let target = format!(
+        "{}:{}",
+        url.host_str().expect("a host"),
+        url.port().unwrap_or(5672)
+    );
+    url.set_port(Some(port)).expect("a host");
+    (url, target)
+}
+
 #[tokio::test]
 async fn waits_for_a_broker_that_comes_later() {
     let mut rabbit = Rabbit::new().await;
     let port = proxy::free_port().await;
-    let mut url = address();
-    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5672));
-    url.set_port(Some(port)).unwrap();
+    let (url, target) = by_way_of(port);
     rabbit.broker.url = url.as_str().into();
     let (mut source, mut status) = AmqpSource::start(&rabbit.broker, &CancellationToken::new());
     let refused = |s: &BrokerStatus| matches!(s, BrokerStatus::Down(r) if r.contains("refused"));
     within(status.wait_for(refused)).await.unwrap();
-    proxy::forward(port, target).await;
+    let _proxy = Proxy::start(port, target).await;
     connected(&mut status).await;
     rabbit.publish(b"x", plain()).await;
     assert_eq!(next(&mut source).await.body, b"x");
+    source.close().await;
+    rabbit.clean().await;
+}
+
+#[tokio::test]
+async fn notices_a_broker_that_falls_silent() {
+    let mut rabbit = Rabbit::new().await;
+    let port = proxy::free_port().await;
+    let (mut url, target) = by_way_of(port);
+    url.set_query(Some("heartbeat=1"));
+    rabbit.broker.url = url.as_str().into();
+    let proxy = Proxy::start(port, target).await;
+    let (mut source, mut status) = rabbit.source().await;
+    rabbit.publish(b"x", plain()).await;
+    let old = next(&mut source).await;
+    proxy.silence();
+    let reason = down(&mut status).await;
+    assert!(reason.contains("heartbeat"), "{reason}");
+    assert!(!old.is_live());
+    assert!(matches!(old.settle(&Verdict::Ack).await, Settled::Lost));
+    connected(&mut status).await;
+    let again = next(&mut source).await;
+    assert!(again.redelivered);
+    assert!(matches!(again.settle(&Verdict::Ack).await, Settled::Done));
+    assert!(again.prove().await);
     source.close().await;
     rabbit.clean().await;
 }
