@@ -18,7 +18,7 @@ pub(super) struct Problem {
     detail: Option<String>,
     /// The parameter that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    pub(super) field: Option<String>,
 }
 
 impl Problem {
