@@ -63,7 +63,10 @@ pub async fn run(
 
 async fn drain(tasks: &mut JoinSet<()>, processor: &Processor, shutdown: &Shutdown, grace: Duration) {
     let all = async { while tasks.join_next().await.is_some() {} };
-    let in_time = shutdown.now().run_until_cancelled(tokio::time::timeout(grace, all)).await;
+    let in_time = shutdown
+        .now()
+        .run_until_cancelled(tokio::time::timeout(grace, all))
+        .await;
     if !matches!(in_time, Some(Ok(()))) {
         tracing::warn!("time is up: letting go of what is still under way");
         processor.abort();
@@ -75,12 +78,25 @@ async fn drain(tasks: &mut JoinSet<()>, processor: &Processor, shutdown: &Shutdo
 }
 
 /// One delivery, from receipt to settlement.
-async fn attend(processor: Arc<Processor>, delivery: Arc<Delivery>, shutdown: Shutdown, acked: mpsc::Sender<Acked>) {
-    let processed = AssertUnwindSafe(processor.process(&delivery)).catch_unwind().await;
+async fn attend(
+    processor: Arc<Processor>,
+    delivery: Arc<Delivery>,
+    shutdown: Shutdown,
+    acked: mpsc::Sender<Acked>,
+) {
+    let processed = AssertUnwindSafe(processor.process(&delivery))
+        .catch_unwind()
+        .await;
     drop(processor);
-    let Judgement { verdict, dispatch, .. } = processed.unwrap_or_else(|_| {
+    let Judgement {
+        verdict, dispatch, ..
+    } = processed.unwrap_or_else(|_| {
         tracing::error!("processing a message failed unexpectedly; it is given back");
-        Judgement { verdict: Some(Verdict::RetryLater), dispatch: None, ended: None }
+        Judgement {
+            verdict: Some(Verdict::RetryLater),
+            dispatch: None,
+            ended: None,
+        }
     });
     let Some(verdict) = verdict else { return };
     if verdict == Verdict::RetryLater {

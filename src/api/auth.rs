@@ -12,7 +12,9 @@ use super::problem::Problem;
 
 /// Lets a request pass if no token is configured or if it brings the right one (RFC 6750 2.1).
 pub(super) async fn require_token(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let Some(wanted) = &api.token else { return next.run(request).await };
+    let Some(wanted) = &api.token else {
+        return next.run(request).await;
+    };
     let given = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok());
     let given = given.and_then(|v| {
         let (scheme, token) = v.split_once(' ')?;

@@ -30,11 +30,20 @@ pub(super) async fn health(State(api): State<Api>) -> (StatusCode, Json<Health>)
     let word = |up: bool| if up { "ok" } else { "down" };
     let broker = *api.broker.borrow() == BrokerStatus::Connected;
     let database = matches!(tokio::time::timeout(PING, api.db.ping()).await, Ok(Ok(())));
-    let checks = Checks { broker: word(broker), database: word(database) };
+    let checks = Checks {
+        broker: word(broker),
+        database: word(database),
+    };
     if broker && database {
         (StatusCode::OK, Json(Health { status: "ok", checks }))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "unavailable", checks }))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(Health {
+                status: "unavailable",
+                checks,
+            }),
+        )
     }
 }
 

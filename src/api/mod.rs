@@ -45,7 +45,10 @@ pub fn router(api: Api) -> Router {
     let guarded = Router::new()
         .route("/api/v1/notifications", get(notifications::list))
         .route("/api/v1/notifications/{id}", get(notifications::one))
-        .layer(axum::middleware::from_fn_with_state(api.clone(), auth::require_token));
+        .layer(axum::middleware::from_fn_with_state(
+            api.clone(),
+            auth::require_token,
+        ));
     Router::new()
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
@@ -53,7 +56,10 @@ pub fn router(api: Api) -> Router {
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(RequestBodyLimitLayer::new(MAX_REQUEST))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::GATEWAY_TIMEOUT,
+            ANSWER,
+        ))
         .with_state(api)
 }
 
@@ -64,7 +70,9 @@ pub async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
-    let served = axum::serve(listener, router(api)).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let served = axum::serve(listener, router(api))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await;
     if let Err(error) = served {
         tracing::error!(%error, "the HTTP API has ended");
     }

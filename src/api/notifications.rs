@@ -18,6 +18,7 @@ const MAX_PAGE_SIZE: u32 = 100;
 
 /// A page of notifications.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract names them")]
 pub(super) struct Page {
     items: Vec<Notification>,
     page: u32,
@@ -79,17 +80,31 @@ fn rfc3339(time: NaiveDateTime) -> String {
 /// `GET /api/v1/notifications`
 pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problem> {
     let (filter, page, page_size) = parse(query.as_deref().unwrap_or_default())?;
-    let found = api.db.read(move |conn| repository::notifications(conn, &filter, page, page_size)).await;
+    let found = api
+        .db
+        .read(move |conn| repository::notifications(conn, &filter, page, page_size))
+        .await;
     let (items, total) = found?;
     let items = items.into_iter().map(Notification::from).collect();
-    Ok(Json(Page { items, page, page_size, total }))
+    Ok(Json(Page {
+        items,
+        page,
+        page_size,
+        total,
+    }))
 }
 
 /// `GET /api/v1/notifications/{id}`
-pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Notification>, Problem> {
+pub(super) async fn one(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Notification>, Problem> {
     let unknown = || Problem::not_found("there is no notification with this id");
     let id = id.parse().ok().filter(|id| *id >= 1).ok_or_else(unknown)?;
-    let found = api.db.read(move |conn| repository::notification(conn, NotificationId(id))).await?;
+    let found = api
+        .db
+        .read(move |conn| repository::notification(conn, NotificationId(id)))
+        .await?;
     found.map(|view| Json(view.into())).ok_or_else(unknown)
 }
 
@@ -129,7 +144,9 @@ fn word<T: FromStr>(field: &str, value: &str) -> Result<T, Problem>
 where
     T::Err: std::fmt::Display,
 {
-    value.parse().map_err(|e| Problem::bad_query(field, &format!("is not valid: {e}")))
+    value
+        .parse()
+        .map_err(|e| Problem::bad_query(field, &format!("is not valid: {e}")))
 }
 
 fn number(field: &str, value: &str, max: u32) -> Result<u32, Problem> {

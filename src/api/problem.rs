@@ -23,31 +23,60 @@ pub(super) struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: Option<String>) -> Self {
-        Self { kind, title, status: status.as_u16(), detail, field: None }
+        Self {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail,
+            field: None,
+        }
     }
 
     /// 400: the query has a parameter that is unknown or malformed.
     pub(super) fn bad_query(field: &str, takes: &str) -> Self {
         let detail = Some(format!("{field} {takes}"));
-        let problem = Self::new(StatusCode::BAD_REQUEST, "urn:herald:bad-query", "Invalid query", detail);
-        Self { field: Some(field.to_owned()), ..problem }
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "urn:herald:bad-query",
+            "Invalid query",
+            detail,
+        );
+        Self {
+            field: Some(field.to_owned()),
+            ..problem
+        }
     }
 
     /// 404.
     pub(super) fn not_found(detail: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "urn:herald:not-found", "Not found", Some(detail.to_owned()))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:herald:not-found",
+            "Not found",
+            Some(detail.to_owned()),
+        )
     }
 
     /// 405.
     pub(super) fn method_not_allowed() -> Self {
         let status = StatusCode::METHOD_NOT_ALLOWED;
-        Self::new(status, "urn:herald:method-not-allowed", "Method not allowed", None)
+        Self::new(
+            status,
+            "urn:herald:method-not-allowed",
+            "Method not allowed",
+            None,
+        )
     }
 
     /// 401.
     pub(super) fn unauthorized() -> Self {
         let detail = Some("send the API token as `Authorization: Bearer …`".to_owned());
-        Self::new(StatusCode::UNAUTHORIZED, "urn:herald:unauthorized", "A valid token is required", detail)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "urn:herald:unauthorized",
+            "A valid token is required",
+            detail,
+        )
     }
 }
 
@@ -66,7 +95,9 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -26,7 +26,9 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let templates = Arc::new(templates.map_err(|e| Failure::Usage(e.to_string()))?);
     let db = open_database(&config).await?;
     let shutdown = Shutdown::new();
-    shutdown.listen().map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
+    shutdown
+        .listen()
+        .map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
     let stop = shutdown.stopping();
     let processor = Processor::start(db.clone(), &config.email, config.delivery, templates, CLOCK, stop)
         .map_err(|e| Failure::Usage(e.to_string()))?;
@@ -75,7 +77,10 @@ fn audience(body: &[u8]) -> Option<i64> {
 /// Shows how far the newest dispatch of the event is.
 async fn watch(db: Database, event: Option<i64>) -> Option<()> {
     let event = event?;
-    let total = db.read(move |conn| repository::audience(conn, event)).await.ok()?;
+    let total = db
+        .read(move |conn| repository::audience(conn, event))
+        .await
+        .ok()?;
     let mut progress = Progress::new("telling participants", total);
     loop {
         tokio::time::sleep(TICK).await;
@@ -86,22 +91,37 @@ async fn watch(db: Database, event: Option<i64>) -> Option<()> {
 
 fn summary(judgement: Judgement) -> Result<(), Failure> {
     match (judgement.verdict, judgement.ended) {
-        (Some(Verdict::DeadLetter(letter)), _) => {
-            Err(Failure::Failed(format!("refused: {}: {}", letter.reason, letter.error)))
-        }
+        (Some(Verdict::DeadLetter(letter)), _) => Err(Failure::Failed(format!(
+            "refused: {}: {}",
+            letter.reason, letter.error
+        ))),
         (Some(Verdict::Ack), Some((status, counts))) => {
             let outcome: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
-            let outcome = if outcome.is_empty() { "nobody to tell".into() } else { outcome.join(", ") };
+            let outcome = if outcome.is_empty() {
+                "nobody to tell".into()
+            } else {
+                outcome.join(", ")
+            };
             let id = judgement.dispatch.map(|d| d.to_string()).unwrap_or_default();
             println!("{status}: {outcome} (dispatch {id})");
-            let missed = [NotificationStatus::Failed, NotificationStatus::Unknown, NotificationStatus::Deferred];
-            if missed.iter().any(|&s| counts.of(s) > 0) { Err(Failure::Told) } else { Ok(()) }
+            let missed = [
+                NotificationStatus::Failed,
+                NotificationStatus::Unknown,
+                NotificationStatus::Deferred,
+            ];
+            if missed.iter().any(|&s| counts.of(s) > 0) {
+                Err(Failure::Told)
+            } else {
+                Ok(())
+            }
         }
         (Some(Verdict::Ack), None) => {
             println!("The ledger has this message already.");
             Ok(())
         }
         (Some(Verdict::RetryLater), _) => Err(Failure::Failed("it cannot be worked off; see the log".into())),
-        (None, _) => Err(Failure::Failed("interrupted; the same command takes it up again".into())),
+        (None, _) => Err(Failure::Failed(
+            "interrupted; the same command takes it up again".into(),
+        )),
     }
 }

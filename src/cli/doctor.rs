@@ -22,7 +22,7 @@ pub(super) async fn doctor(as_json: bool) -> Result<(), Failure> {
         ("configuration", Ok("every variable is valid".to_owned())),
         ("templates", templates(&config)),
         ("database", in_time(database(&config)).await),
-        ("broker", in_time(broker(&config)).await),
+        ("broker", Box::pin(in_time(broker(&config))).await),
         ("relay", in_time(relay(&config)).await),
     ];
     let healthy = findings.iter().all(|(_, finding)| finding.is_ok());
@@ -38,7 +38,10 @@ pub(super) async fn doctor(as_json: bool) -> Result<(), Failure> {
     } else {
         for (check, finding) in &findings {
             let (Ok(detail) | Err(detail)) = finding;
-            println!("{:4}  {check:13}  {detail}", if finding.is_ok() { "ok" } else { "FAIL" });
+            println!(
+                "{:4}  {check:13}  {detail}",
+                if finding.is_ok() { "ok" } else { "FAIL" }
+            );
         }
     }
     if healthy { Ok(()) } else { Err(Failure::Told) }
@@ -46,7 +49,9 @@ pub(super) async fn doctor(as_json: bool) -> Result<(), Failure> {
 
 async fn in_time(check: impl Future<Output = Finding>) -> Finding {
     let late = || format!("no answer within {} s", CHECK.as_secs());
-    tokio::time::timeout(CHECK, check).await.unwrap_or_else(|_| Err(late()))
+    tokio::time::timeout(CHECK, check)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }
 
 fn templates(config: &Config) -> Finding {
@@ -75,7 +80,10 @@ async fn broker(config: &Config) -> Finding {
     let there = publisher.ensure_queue(&config.broker.queue).await;
     publisher.close().await;
     there.map_err(|e| format!("{}: {e}", config.broker.shown))?;
-    Ok(format!("{}, queue `{}` is there", config.broker.shown, config.broker.queue))
+    Ok(format!(
+        "{}, queue `{}` is there",
+        config.broker.shown, config.broker.queue
+    ))
 }
 
 async fn relay(config: &Config) -> Finding {
@@ -84,13 +92,20 @@ async fn relay(config: &Config) -> Finding {
     }
     let relay = Relay::new(&config.email.relay).map_err(|e| e.to_string())?;
     let shown = relay.shown();
-    let conversation = relay.connect().await.map_err(|fault| format!("{shown}: {fault}"))?;
+    let conversation = relay
+        .connect()
+        .await
+        .map_err(|fault| format!("{shown}: {fault}"))?;
     let tls = match config.email.relay.tls {
         TlsMode::None => "plain text",
         TlsMode::StartTls => "STARTTLS",
         TlsMode::Implicit => "TLS",
     };
-    let auth = if config.email.relay.credentials.is_some() { "AUTH accepted" } else { "no AUTH" };
+    let auth = if config.email.relay.credentials.is_some() {
+        "AUTH accepted"
+    } else {
+        "no AUTH"
+    };
     conversation.quit().await;
     Ok(format!("{shown} greets, {tls}, {auth}"))
 }

@@ -1,6 +1,10 @@
 //! What a person types: arguments, wiring and exit codes. 0: done; 1: failed; 2: bad usage or bad
 //! configuration.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the answers of commands go there")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the answers of commands go there"
+)]
 
 mod arguments;
 mod dispatch;
@@ -77,7 +81,11 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
             if !matches!(failure, Failure::Told) {
                 eprintln!("{failure}");
             }
-            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) {
+                2
+            } else {
+                1
+            })
         }
     }
 }
@@ -101,7 +109,11 @@ fn load_config() -> Result<Config, Failure> {
 
 /// Logs of a command whose standard output is its answer: to stderr, and only what is wrong.
 fn quiet_logs(config: &LogConfig) -> Result<Guard, Failure> {
-    let quiet = LogConfig { filter: "warn".into(), json: config.json, file: None };
+    let quiet = LogConfig {
+        filter: "warn".into(),
+        json: config.json,
+        file: None,
+    };
     telemetry::init(&quiet, Console::Stderr, std::io::stderr().is_terminal())
         .map_err(|e| Failure::Usage(e.to_string()))
 }

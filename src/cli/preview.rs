@@ -12,7 +12,9 @@ pub(super) fn preview(template: &str, format: Format) -> Result<(), Failure> {
     let config = load_config()?;
     let templates = Templates::load(config.templates_dir.as_deref());
     let templates = Arc::new(templates.map_err(|e| Failure::Usage(e.to_string()))?);
-    let rendered = templates.preview(template).map_err(|e| Failure::Usage(e.to_string()))?;
+    let rendered = templates
+        .preview(template)
+        .map_err(|e| Failure::Usage(e.to_string()))?;
     let shown = match format {
         Format::Html => rendered.html.into_bytes(),
         Format::Text => format!("Subject: {}\n\n{}", rendered.subject, rendered.text).into_bytes(),

@@ -24,7 +24,12 @@ impl Progress {
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total).with_style(style).with_message(what)
         });
-        Self { what, bar, total, told: Instant::now() }
+        Self {
+            what,
+            bar,
+            total,
+            told: Instant::now(),
+        }
     }
 
     pub(super) fn set(&mut self, done: u64) {

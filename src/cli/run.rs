@@ -23,11 +23,14 @@ const DATABASE_WAIT: Duration = Duration::from_secs(15);
 pub(super) async fn run() -> Result<(), Failure> {
     let config = load_config()?;
     let colour = std::io::stdout().is_terminal();
-    let _guard = telemetry::init(&config.log, Console::Stdout, colour).map_err(|e| Failure::Usage(e.to_string()))?;
+    let _guard =
+        telemetry::init(&config.log, Console::Stdout, colour).map_err(|e| Failure::Usage(e.to_string()))?;
     let templates = Templates::load(config.templates_dir.as_deref());
     let templates = Arc::new(templates.map_err(|e| Failure::Usage(e.to_string()))?);
     let shutdown = Shutdown::new();
-    shutdown.listen().map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
+    shutdown
+        .listen()
+        .map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
     let db = Database::new(&config.database)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -39,9 +42,15 @@ pub(super) async fn run() -> Result<(), Failure> {
     let consuming = shutdown.stopping();
     let (source, broker) = AmqpSource::start(&config.broker, consuming);
     if let Some(addr) = config.http.addr {
-        let listener = api::bind(addr).await.map_err(|e| Failure::Failed(format!("HTTP_ADDR: {addr}: {e}")))?;
+        let listener = api::bind(addr)
+            .await
+            .map_err(|e| Failure::Failed(format!("HTTP_ADDR: {addr}: {e}")))?;
         tracing::info!(%addr, "HTTP API listens");
-        let api = Api { db: db.clone(), broker, token: config.http.token.clone() };
+        let api = Api {
+            db: db.clone(),
+            broker,
+            token: config.http.token.clone(),
+        };
         tokio::spawn(api::serve(listener, api, shutdown.now().child_token()));
     }
     if !wait_for_database(&db, &shutdown).await? {
@@ -78,7 +87,10 @@ async fn work(
 
 /// Creates or upgrades the database, however long it is away; false when told to stop meanwhile.
 async fn wait_for_database(db: &Database, shutdown: &Shutdown) -> Result<bool, Failure> {
-    let mut waits = ExponentialBackoff::from_millis(2).factor(250).max_delay(DATABASE_WAIT).map(jitter);
+    let mut waits = ExponentialBackoff::from_millis(2)
+        .factor(250)
+        .max_delay(DATABASE_WAIT)
+        .map(jitter);
     loop {
         match db.migrate().await {
             Ok(ran) => {
@@ -86,7 +98,10 @@ async fn wait_for_database(db: &Database, shutdown: &Shutdown) -> Result<bool, F
                     tracing::info!(migrations = ran.join(", "), "database upgraded");
                 }
                 if let Some(weakness) = db.weak_durability().await? {
-                    tracing::warn!(weakness, "the database may lose what it has committed; the ledger's promises presume that it does not");
+                    tracing::warn!(
+                        weakness,
+                        "the database may lose what it has committed; the ledger's promises presume that it does not"
+                    );
                 }
                 return Ok(true);
             }
@@ -96,7 +111,12 @@ async fn wait_for_database(db: &Database, shutdown: &Shutdown) -> Result<bool, F
             Err(error) => return Err(error.into()),
         }
         let wait = waits.next().unwrap_or(DATABASE_WAIT) + Duration::from_millis(200);
-        if shutdown.stopping().run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+        if shutdown
+            .stopping()
+            .run_until_cancelled(tokio::time::sleep(wait))
+            .await
+            .is_none()
+        {
             return Ok(false);
         }
     }

@@ -21,13 +21,18 @@ pub(super) async fn status(id: Option<DispatchId>, as_json: bool) -> Result<(), 
         None => {
             let listed = db.read(|conn| {
                 let views = repository::dispatches(conn, LISTED)?;
-                views.into_iter().map(|view| with_counts(conn, view)).collect::<Result<Vec<_>, _>>()
+                views
+                    .into_iter()
+                    .map(|view| with_counts(conn, view))
+                    .collect::<Result<Vec<_>, _>>()
             });
             list(&listed.await?, as_json);
         }
         Some(id) => {
             let found = db.read(move |conn| {
-                let Some(view) = repository::dispatch(conn, id)? else { return Ok(None) };
+                let Some(view) = repository::dispatch(conn, id)? else {
+                    return Ok(None);
+                };
                 let (view, counts) = with_counts(conn, view)?;
                 Ok(Some((view, counts, repository::missed(conn, id, MISSED)?)))
             });
@@ -44,22 +49,37 @@ fn with_counts(
     conn: &mut repository::AnyConnection,
     view: DispatchView,
 ) -> Result<(DispatchView, Counts), repository::DbError> {
-    let id = view.id.parse().map_err(|e| repository::DbError::Fault(format!("dispatches.id: {e}")))?;
+    let id = view
+        .id
+        .parse()
+        .map_err(|e| repository::DbError::Fault(format!("dispatches.id: {e}")))?;
     let counts = repository::counts(conn, id)?;
     Ok((view, counts))
 }
 
 fn list(dispatches: &[(DispatchView, Counts)], as_json: bool) {
     if as_json {
-        let items: Vec<Value> = dispatches.iter().map(|(view, counts)| to_json(view, counts)).collect();
+        let items: Vec<Value> = dispatches
+            .iter()
+            .map(|(view, counts)| to_json(view, counts))
+            .collect();
         println!("{}", json!(items));
     } else if dispatches.is_empty() {
         println!("No dispatch yet.");
     } else {
-        println!("{:36}  {:9}  {:>19}  {:10}  outcome", "dispatch", "type", "event", "status");
+        println!(
+            "{:36}  {:9}  {:>19}  {:10}  outcome",
+            "dispatch", "type", "event", "status"
+        );
         for (view, counts) in dispatches {
             let event = view.event_id.map(|id| id.to_string()).unwrap_or_default();
-            println!("{}  {:9}  {event:>19}  {:10}  {}", view.id, view.kind, view.status, words(view, counts));
+            println!(
+                "{}  {:9}  {event:>19}  {:10}  {}",
+                view.id,
+                view.kind,
+                view.status,
+                words(view, counts)
+            );
         }
     }
 }
@@ -79,7 +99,11 @@ fn detail(view: &DispatchView, counts: &Counts, missed: &[Missed], as_json: bool
         return;
     }
     println!("Dispatch   {}", view.id);
-    println!("Message    {} {}", view.kind, view.message_id.as_deref().unwrap_or("(without id)"));
+    println!(
+        "Message    {} {}",
+        view.kind,
+        view.message_id.as_deref().unwrap_or("(without id)")
+    );
     if let Some(event) = view.event_id {
         println!("Event      {event}");
     }
@@ -94,7 +118,12 @@ fn detail(view: &DispatchView, counts: &Counts, missed: &[Missed], as_json: bool
     }
     for m in missed {
         let recipient = m.recipient.as_deref().unwrap_or("(nobody)");
-        println!("  {} {recipient} after {} attempts: {}", m.status, m.attempts, m.error.as_deref().unwrap_or("?"));
+        println!(
+            "  {} {recipient} after {} attempts: {}",
+            m.status,
+            m.attempts,
+            m.error.as_deref().unwrap_or("?")
+        );
     }
 }
 
@@ -103,12 +132,18 @@ fn words(view: &DispatchView, counts: &Counts) -> String {
     if !view.audience_read() {
         words.push("more to come".into());
     }
-    if words.is_empty() { "nobody to tell".into() } else { words.join(", ") }
+    if words.is_empty() {
+        "nobody to tell".into()
+    } else {
+        words.join(", ")
+    }
 }
 
 fn to_json(view: &DispatchView, counts: &Counts) -> Value {
-    let by_status: serde_json::Map<String, Value> =
-        counts.iter().map(|(status, n)| (status.to_string(), json!(n))).collect();
+    let by_status: serde_json::Map<String, Value> = counts
+        .iter()
+        .map(|(status, n)| (status.to_string(), json!(n)))
+        .collect();
     let total = view.audience_read().then(|| counts.total());
     json!({
         "id": view.id, "type": view.kind, "tenant_id": view.tenant_id, "event_id": view.event_id,
@@ -128,7 +163,11 @@ fn progress(view: &DispatchView, counts: &Counts) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a share for people")]
         (false, total) => {
             let read = view.cursor_participant_id as f64 / view.last_participant_id as f64;
-            if total == 0 { 0.0 } else { read * (total - open) as f64 / total as f64 }
+            if total == 0 {
+                0.0
+            } else {
+                read * (total - open) as f64 / total as f64
+            }
         }
     }
 }

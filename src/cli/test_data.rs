@@ -12,9 +12,16 @@ use crate::repository::{add_participants, known_participants, put_event};
 const CHUNK: usize = 10_000;
 
 pub(super) async fn add(arguments: AddTestData) -> Result<(), Failure> {
-    let AddTestData { event_id, participants, title, domain } = arguments;
+    let AddTestData {
+        event_id,
+        participants,
+        title,
+        domain,
+    } = arguments;
     if format!("a@{domain}").parse::<EmailAddress>().is_err() {
-        return Err(Failure::Usage(format!("--domain: `{domain}` is not a domain name")));
+        return Err(Failure::Usage(format!(
+            "--domain: `{domain}` is not a domain name"
+        )));
     }
     let config = load_config()?;
     let _guard = quiet_logs(&config.log)?;
@@ -38,10 +45,14 @@ pub(super) async fn add(arguments: AddTestData) -> Result<(), Failure> {
             number += 1;
         }
         added += people.len();
-        db.write(move |conn| add_participants(conn, event_id, &people)).await?;
+        db.write(move |conn| add_participants(conn, event_id, &people))
+            .await?;
         progress.set(number);
     }
     progress.finish();
-    println!("Event {event_id}: {added} participants added, {} were there.", participants - added as u64);
+    println!(
+        "Event {event_id}: {added} participants added, {} were there.",
+        participants - added as u64
+    );
     Ok(())
 }

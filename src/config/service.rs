@@ -105,20 +105,21 @@ pub(super) fn log(r: &mut Reader<'_>) -> LogConfig {
         .raw("LOG_FILE")
         .unwrap_or_else(|| "notification_service.log".to_owned());
     LogConfig {
-        filter: r.value("LOG_LEVEL", "info".to_owned(), log_filter),
+        filter: r.value("LOG_LEVEL", "info,lapin=off".to_owned(), log_filter),
         json: r.value("LOG_FORMAT", false, log_format),
         file: Some(file).filter(|f| !f.is_empty()).map(PathBuf::from),
     }
 }
 
 /// A level's word, or directives as they are. The other crates' debug lines show what passes over the
-/// wire, credentials among it: a bare `DEBUG` means this program's own.
+/// wire, credentials among it: a bare `DEBUG` means this program's own. lapin logs returned messages with
+/// their bodies, and what it reports comes back as an error anyway.
 fn log_filter(s: &str) -> Result<String, Takes> {
     let word = match s.to_ascii_uppercase().as_str() {
-        "DEBUG" => "info,herald=debug",
-        "INFO" => "info",
-        "WARNING" | "WARN" => "warn",
-        "ERROR" | "CRITICAL" => "error",
+        "DEBUG" => "info,herald=debug,lapin=off",
+        "INFO" => "info,lapin=off",
+        "WARNING" | "WARN" => "warn,lapin=off",
+        "ERROR" | "CRITICAL" => "error,lapin=off",
         _ => "",
     };
     if !word.is_empty() {

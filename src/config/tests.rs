@@ -55,7 +55,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(c.http.addr, Some(([127, 0, 0, 1], 8004).into()));
     assert!(c.http.token.is_none());
     assert_eq!(c.shutdown_grace, Duration::from_secs(30));
-    assert_eq!((c.log.filter.as_str(), c.log.json), ("info", false));
+    assert_eq!((c.log.filter.as_str(), c.log.json), ("info,lapin=off", false));
     assert_eq!(c.log.file, Some(PathBuf::from("notification_service.log")));
 }
 
@@ -104,9 +104,9 @@ fn empty_counts_as_unset_with_three_exceptions() {
 #[case("HTTP_ADDR", "[::1]:0", "[::1]:0")]
 #[case("HTTP_ADDR", "localhost:80", "127.0.0.1:80")]
 #[case("SHUTDOWN_GRACE", "0", "shutdown_grace: 0ns")]
-#[case("LOG_LEVEL", "CRITICAL", "filter: \"error\"")]
-#[case("LOG_LEVEL", "warning", "filter: \"warn\"")]
-#[case("LOG_LEVEL", "DEBUG", "filter: \"info,herald=debug\"")]
+#[case("LOG_LEVEL", "CRITICAL", "filter: \"error,lapin=off\"")]
+#[case("LOG_LEVEL", "warning", "filter: \"warn,lapin=off\"")]
+#[case("LOG_LEVEL", "DEBUG", "filter: \"info,herald=debug,lapin=off\"")]
 #[case("LOG_LEVEL", "info,herald::mailer=trace", "herald::mailer=trace")]
 #[case("LOG_FORMAT", "JSON", "json: true")]
 #[case("LOG_FILE", "/var/log/h.log", "file: Some(\"/var/log/h.log\")")]

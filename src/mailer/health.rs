@@ -26,7 +26,10 @@ struct State {
 impl Health {
     /// A relay that nothing is known of yet; `relay` names it in the log.
     pub fn new(relay: String) -> Self {
-        Self { relay, state: Mutex::default() }
+        Self {
+            relay,
+            state: Mutex::default(),
+        }
     }
 
     /// Waits until a connection may be tried.
@@ -55,7 +58,10 @@ impl Health {
         if state.closed_until.is_some_and(|until| until > now) {
             return; // somebody else saw the same failure
         }
-        let wait = BACKOFF.0.saturating_mul(1 << state.failures.min(16)).min(BACKOFF.1);
+        let wait = BACKOFF
+            .0
+            .saturating_mul(1 << state.failures.min(16))
+            .min(BACKOFF.1);
         state.failures += 1;
         state.closed_until = Some(now + wait);
         let first = state.failures == 1;

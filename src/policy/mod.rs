@@ -3,8 +3,8 @@
 
 mod stored;
 
-use crate::message::{Change, EventDetails, EventKind, EventMessage};
 use crate::domain::{EventId, Identity};
+use crate::message::{Change, EventDetails, EventKind, EventMessage};
 
 pub use stored::PlanError;
 
@@ -42,5 +42,8 @@ pub fn plan(message: &EventMessage, known: EventDetails, identity: &Identity) ->
         details: message.event.clone().or(known),
         changes: message.changes.clone(),
     };
-    Plan { identity: identity.clone(), facts }
+    Plan {
+        identity: identity.clone(),
+        facts,
+    }
 }

@@ -72,17 +72,21 @@ mod tests {
                 name: DisplayName::clean("Zoë"),
             },
             facts: EventFacts {
-            kind: EventKind::Updated,
-            event_id: EventId::new(7).unwrap(),
-            version: Some(4),
-            details: EventDetails {
-                title: Some("Rust \0 Meetup".into()),
-                starts_at: "2026-12-01T18:00:00+01:00".parse().ok(),
-                timezone: "Europe/Berlin".parse().ok(),
-                url: "https://example.com/e/7".parse().ok(),
-                ..EventDetails::default()
-            },
-            changes: vec![Change { field: "location".into(), from: None, to: Some("Hall 2".into()) }],
+                kind: EventKind::Updated,
+                event_id: EventId::new(7).unwrap(),
+                version: Some(4),
+                details: EventDetails {
+                    title: Some("Rust \0 Meetup".into()),
+                    starts_at: "2026-12-01T18:00:00+01:00".parse().ok(),
+                    timezone: "Europe/Berlin".parse().ok(),
+                    url: "https://example.com/e/7".parse().ok(),
+                    ..EventDetails::default()
+                },
+                changes: vec![Change {
+                    field: "location".into(),
+                    from: None,
+                    to: Some("Hall 2".into()),
+                }],
             },
         };
         let text = plan.to_text().unwrap();

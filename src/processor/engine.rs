@@ -64,9 +64,11 @@ impl Engine {
         now: Clock,
         stop: &CancellationToken,
     ) -> Result<(Self, Machinery), StartError> {
-        let way = match email.dummy {
-            true => Way::Dummy(Dummy { dir: email.dummy_dir.clone() }),
-            false => Way::Relay(Relay::new(&email.relay)?),
+        let way = if email.dummy {
+            let dir = email.dummy_dir.clone();
+            Way::Dummy(Dummy { dir })
+        } else {
+            Way::Relay(Relay::new(&email.relay)?)
         };
         let relay = match &way {
             Way::Relay(relay) => relay.shown(),
@@ -127,7 +129,10 @@ impl Engine {
     pub(super) async fn give_back(&self, lease: &Lease) {
         self.leases.drop_lease(lease);
         let (dispatch, token) = (lease.dispatch, lease.token);
-        let released = self.db.write(move |conn| repository::release(conn, dispatch, token)).await;
+        let released = self
+            .db
+            .write(move |conn| repository::release(conn, dispatch, token))
+            .await;
         if let Err(error) = released {
             tracing::warn!(dispatch.id = %dispatch, %error, "the lease could not be given back; it runs out by itself");
         }

@@ -33,7 +33,9 @@ impl Hand {
     pub(super) fn take(&mut self, rows: Vec<WorkRow>) -> Vec<WorkRow> {
         self.reading = false;
         let left = std::mem::take(&mut self.left);
-        rows.into_iter().filter(|row| !left.contains(&row.id) && self.held.insert(row.id)).collect()
+        rows.into_iter()
+            .filter(|row| !left.contains(&row.id) && self.held.insert(row.id))
+            .collect()
     }
 
     /// Its outcome is committed, or it was dropped.

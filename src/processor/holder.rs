@@ -13,9 +13,13 @@ pub(super) fn this_process() -> String {
 /// Whether the process named in a lease is certainly gone.
 pub(super) fn is_dead(holder: &str) -> bool {
     let mut parts = holder.split('/');
-    let (Some(boot), Some(namespace), Some(pid), Some(start), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let (Some(boot), Some(namespace), Some(pid), Some(start), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
         return false;
     };
     let Ok(pid) = pid.parse::<u32>() else { return false };
@@ -26,7 +30,11 @@ pub(super) fn is_dead(holder: &str) -> bool {
 fn here() -> (String, String) {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    let digits = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    let digits = namespace
+        .to_string_lossy()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
     (boot.trim().to_owned(), digits)
 }
 

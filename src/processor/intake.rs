@@ -105,7 +105,11 @@ async fn watch(engine: &Engine, delivery: &Delivery, first: Seen, anonymous: boo
             return Watched::Changed;
         }
         let dispatch = seen.dispatch;
-        let now = match engine.db.read(move |conn| repository::observe(conn, dispatch)).await {
+        let now = match engine
+            .db
+            .read(move |conn| repository::observe(conn, dispatch))
+            .await
+        {
             Ok(Some(now)) => now,
             Ok(None) => return Watched::Changed,
             Err(error) => {
@@ -123,7 +127,10 @@ async fn watch(engine: &Engine, delivery: &Delivery, first: Seen, anonymous: boo
                 if now.has_delivery {
                     return Watched::HasOwnDelivery(dispatch);
                 }
-                adopted = matches!(engine.db.write(move |c| repository::adopt(c, dispatch)).await, Ok(true));
+                adopted = matches!(
+                    engine.db.write(move |c| repository::adopt(c, dispatch)).await,
+                    Ok(true)
+                );
             }
         }
         seen = now;
@@ -133,7 +140,11 @@ async fn watch(engine: &Engine, delivery: &Delivery, first: Seen, anonymous: boo
 async fn take_over(engine: &Engine, seen: Seen) -> Watched {
     let began = Instant::now();
     let who = claimant(engine);
-    match engine.db.write(move |conn| repository::take_over(conn, &seen, &who)).await {
+    match engine
+        .db
+        .write(move |conn| repository::take_over(conn, &seen, &who))
+        .await
+    {
         Ok(Some(claim)) => Watched::Claimed(claim, began),
         Ok(None) => Watched::Changed,
         Err(error) => {
@@ -156,15 +167,24 @@ async fn accept(
     others: &[DispatchId],
 ) -> Result<(Accepted, Instant), Refused> {
     let event_id = message.event_id.get();
-    let row = engine.db.read(move |conn| repository::event_row(conn, event_id)).await;
+    let row = engine
+        .db
+        .read(move |conn| repository::event_row(conn, event_id))
+        .await;
     let row = row.map_err(Refused::Database)?.unwrap_or_default();
     let plan = policy::plan(message, super::known::details(row), &engine.identity);
     let now = (engine.now)();
-    let subject = compose(engine, &plan, now).map_err(Refused::Impossible)?.subject().to_owned();
+    let subject = compose(engine, &plan, now)
+        .map_err(Refused::Impossible)?
+        .subject()
+        .to_owned();
     let new = new_dispatch(delivery, message, &plan, subject).map_err(Refused::Impossible)?;
     let (who, others) = (claimant(engine), others.to_vec());
     let began = Instant::now();
-    let accepted = engine.db.write(move |conn| repository::accept(conn, &new, &who, &others)).await;
+    let accepted = engine
+        .db
+        .write(move |conn| repository::accept(conn, &new, &who, &others))
+        .await;
     Ok((accepted.map_err(Refused::Database)?, began))
 }
 
@@ -174,8 +194,13 @@ pub(super) fn compose(
     plan: &Plan,
     created_at: chrono::DateTime<chrono::Utc>,
 ) -> Result<Composer, String> {
-    Composer::new(Arc::clone(&engine.templates), &plan.facts, &plan.identity, created_at)
-        .map_err(|e| e.to_string())
+    Composer::new(
+        Arc::clone(&engine.templates),
+        &plan.facts,
+        &plan.identity,
+        created_at,
+    )
+    .map_err(|e| e.to_string())
 }
 
 fn claimant(engine: &Engine) -> Claimant {
@@ -208,7 +233,10 @@ fn new_dispatch(
     Ok(NewDispatch {
         id: DispatchId::generate(),
         key,
-        message_id: delivery.message_id.as_deref().map(|id| crate::domain::one_line(id, 255)),
+        message_id: delivery
+            .message_id
+            .as_deref()
+            .map(|id| crate::domain::one_line(id, 255)),
         body: delivery.body.clone(),
         body_hash: hash(&[&delivery.body]),
         kind: message.kind.as_str(),

@@ -40,6 +40,12 @@ mod tests {
             ..EventRow::default()
         };
         let details = details(row);
-        assert_eq!(details, EventDetails { location: Some("Hall 1".into()), ..EventDetails::default() });
+        assert_eq!(
+            details,
+            EventDetails {
+                location: Some("Hall 1".into()),
+                ..EventDetails::default()
+            }
+        );
     }
 }

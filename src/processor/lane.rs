@@ -24,7 +24,10 @@ struct Turn {
 
 impl Lane {
     pub(super) fn new() -> Self {
-        Self { turns: Mutex::default(), waiting: Semaphore::new(0) }
+        Self {
+            turns: Mutex::default(),
+            waiting: Semaphore::new(0),
+        }
     }
 
     /// Appends jobs of one dispatch.
@@ -36,7 +39,10 @@ impl Lane {
         let mut turns = lock(&self.turns);
         match turns.iter_mut().find(|t| t.work.dispatch() == work.dispatch()) {
             Some(turn) => turn.jobs.extend(jobs),
-            None => turns.push_back(Turn { work: Arc::clone(work), jobs: jobs.collect() }),
+            None => turns.push_back(Turn {
+                work: Arc::clone(work),
+                jobs: jobs.collect(),
+            }),
         }
         drop(turns);
         self.waiting.add_permits(count);
@@ -45,12 +51,17 @@ impl Lane {
     /// Puts a job that was not handed over back to the front.
     pub(super) fn push_back(&self, job: Job) {
         let mut turns = lock(&self.turns);
-        match turns.iter_mut().find(|t| t.work.dispatch() == job.work.dispatch()) {
-            Some(turn) => turn.jobs.push_front(job),
-            None => {
-                let work = Arc::clone(&job.work);
-                turns.push_front(Turn { work, jobs: VecDeque::from([job]) });
-            }
+        if let Some(turn) = turns
+            .iter_mut()
+            .find(|t| t.work.dispatch() == job.work.dispatch())
+        {
+            turn.jobs.push_front(job);
+        } else {
+            let work = Arc::clone(&job.work);
+            turns.push_front(Turn {
+                work,
+                jobs: VecDeque::from([job]),
+            });
         }
         drop(turns);
         self.waiting.add_permits(1);
@@ -83,6 +94,9 @@ impl Lane {
     pub(super) fn remove(&self, dispatch: DispatchId) -> Vec<Job> {
         let mut turns = lock(&self.turns);
         let index = turns.iter().position(|t| t.work.dispatch() == dispatch);
-        index.and_then(|i| turns.remove(i)).map(|t| t.jobs.into()).unwrap_or_default()
+        index
+            .and_then(|i| turns.remove(i))
+            .map(|t| t.jobs.into())
+            .unwrap_or_default()
     }
 }

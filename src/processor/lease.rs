@@ -22,7 +22,12 @@ pub(super) struct Lease {
 
 impl Lease {
     fn new(dispatch: DispatchId, token: LeaseToken, trusted_until: Instant) -> Self {
-        Self { dispatch, token, trusted_until: Mutex::new(trusted_until), lost: CancellationToken::new() }
+        Self {
+            dispatch,
+            token,
+            trusted_until: Mutex::new(trusted_until),
+            lost: CancellationToken::new(),
+        }
     }
 
     /// Whether something may be handed over now.
@@ -41,6 +46,9 @@ impl Lease {
     }
 }
 
+/// A dispatch and the token it is held under.
+type Held = (DispatchId, LeaseToken);
+
 /// One running dispatch of this process.
 struct Running {
     lease: Arc<Lease>,
@@ -58,7 +66,11 @@ pub(super) struct Leases {
 
 impl Leases {
     pub(super) fn new(db: Database, period: Duration) -> Self {
-        Self { db, period, running: Arc::default() }
+        Self {
+            db,
+            period,
+            running: Arc::default(),
+        }
     }
 
     /// LEASE.
@@ -87,7 +99,10 @@ impl Leases {
     /// Stops beating for a dispatch.
     pub(super) fn drop_lease(&self, lease: &Lease) {
         let mut running = lock(&self.running);
-        if running.get(&lease.dispatch).is_some_and(|r| r.lease.token == lease.token) {
+        if running
+            .get(&lease.dispatch)
+            .is_some_and(|r| r.lease.token == lease.token)
+        {
             running.remove(&lease.dispatch);
         }
     }
@@ -111,7 +126,11 @@ impl Leases {
     /// Beats every third of LEASE until `stop`; a failed beat is tried again soon.
     pub(super) async fn keep_alive(self, stop: CancellationToken) {
         let mut pause = self.period / 3;
-        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+        {
             let began = Instant::now();
             pause = match self.beat_all(began).await {
                 Ok(()) => self.period / 3,
@@ -156,7 +175,7 @@ impl Leases {
     }
 
     /// All leases, and those whose deliveries went away since the last beat.
-    fn snapshot(&self) -> (Vec<(DispatchId, LeaseToken)>, Vec<(DispatchId, LeaseToken)>) {
+    fn snapshot(&self) -> (Vec<Held>, Vec<Held>) {
         let running = lock(&self.running);
         let pair = |r: &Running| (r.lease.dispatch, r.lease.token);
         let lost = running.values().filter(|r| !r.lost_recorded && !r.is_delivered());

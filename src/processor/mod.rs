@@ -69,7 +69,12 @@ impl Processor {
         stop: &CancellationToken,
     ) -> Result<Self, StartError> {
         let (engine, machinery) = Engine::start(db, email, delivery, templates, now, stop)?;
-        Ok(Self { engine: Arc::new(engine), machinery, stop: stop.clone(), endings: Mutex::default() })
+        Ok(Self {
+            engine: Arc::new(engine),
+            machinery,
+            stop: stop.clone(),
+            endings: Mutex::default(),
+        })
     }
 
     /// Cuts off what is under way.
@@ -115,31 +120,61 @@ impl Processor {
                         Ok(Ended::LeaseLost) => {}
                         Err(why) => {
                             tracing::error!(dispatch.id = %dispatch, error = why, "this dispatch cannot be worked off here");
-                            return Judgement { verdict: Some(Verdict::RetryLater), dispatch: Some(dispatch), ended: None };
+                            return Judgement {
+                                verdict: Some(Verdict::RetryLater),
+                                dispatch: Some(dispatch),
+                                ended: None,
+                            };
                         }
                     }
                 }
                 Intake::Ours(dispatch) => self.await_ending(dispatch).await,
                 Intake::Settled(dispatch, status) => {
                     tracing::info!(dispatch.id = %dispatch, %status, "the ledger has this message already");
-                    return Judgement { verdict: Some(Verdict::Ack), dispatch: Some(dispatch), ended: None };
+                    return Judgement {
+                        verdict: Some(Verdict::Ack),
+                        dispatch: Some(dispatch),
+                        ended: None,
+                    };
                 }
                 Intake::Conflict(dispatch) => {
-                    let error = format!("message_id was used before, for dispatch {dispatch}, with another body");
+                    let error =
+                        format!("message_id was used before, for dispatch {dispatch}, with another body");
                     return self.refuse(Reason::MessageIdConflict, error, Some(dispatch));
                 }
                 Intake::Gone => return leave(None),
                 Intake::Impossible(why) => {
-                    tracing::error!(error = why, "this message cannot be told to anybody; it is left for later");
-                    return Judgement { verdict: Some(Verdict::RetryLater), dispatch: None, ended: None };
+                    tracing::error!(
+                        error = why,
+                        "this message cannot be told to anybody; it is left for later"
+                    );
+                    return Judgement {
+                        verdict: Some(Verdict::RetryLater),
+                        dispatch: None,
+                        ended: None,
+                    };
                 }
             }
         }
     }
 
-    async fn work_off(&self, claim: Claim, delivery: &Arc<Delivery>, began: Instant) -> Result<Ended, String> {
-        let Claim { dispatch, token, plan, created_at, starts } = claim;
-        let lease = self.engine.leases.hold(dispatch, token, Some(Arc::clone(delivery)), began);
+    async fn work_off(
+        &self,
+        claim: Claim,
+        delivery: &Arc<Delivery>,
+        began: Instant,
+    ) -> Result<Ended, String> {
+        let Claim {
+            dispatch,
+            token,
+            plan,
+            created_at,
+            starts,
+        } = claim;
+        let lease = self
+            .engine
+            .leases
+            .hold(dispatch, token, Some(Arc::clone(delivery)), began);
         let prepared = Plan::from_text(&plan)
             .map_err(|e| e.to_string())
             .and_then(|plan| Ok((intake::compose(&self.engine, &plan, created_at.and_utc())?, plan)));
@@ -162,7 +197,9 @@ impl Processor {
         });
         let (ending, ended) = watch::channel(false);
         lock(&self.endings).insert(dispatch, ended);
-        let ended = Course::new(Arc::clone(&self.engine), work, committed).run(&self.stop).await;
+        let ended = Course::new(Arc::clone(&self.engine), work, committed)
+            .run(&self.stop)
+            .await;
         lock(&self.endings).remove(&dispatch);
         let _ = ending.send(true);
         log_end(dispatch, &ended, began);
@@ -183,17 +220,35 @@ impl Processor {
 
     fn refuse(&self, reason: Reason, error: String, dispatch: Option<DispatchId>) -> Judgement {
         tracing::warn!(%reason, error, "message refused");
-        let letter = DeadLetter { reason, error, attempts: 0, dispatch, at: (self.engine.now)() };
-        Judgement { verdict: Some(Verdict::DeadLetter(letter)), dispatch: None, ended: None }
+        let letter = DeadLetter {
+            reason,
+            error,
+            attempts: 0,
+            dispatch,
+            at: (self.engine.now)(),
+        };
+        Judgement {
+            verdict: Some(Verdict::DeadLetter(letter)),
+            dispatch: None,
+            ended: None,
+        }
     }
 }
 
 fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Counts) -> Judgement {
-    Judgement { verdict: Some(Verdict::Ack), dispatch: Some(dispatch), ended: Some((status, counts)) }
+    Judgement {
+        verdict: Some(Verdict::Ack),
+        dispatch: Some(dispatch),
+        ended: Some((status, counts)),
+    }
 }
 
 fn leave(dispatch: Option<DispatchId>) -> Judgement {
-    Judgement { verdict: None, dispatch, ended: None }
+    Judgement {
+        verdict: None,
+        dispatch,
+        ended: None,
+    }
 }
 
 fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
@@ -203,7 +258,11 @@ fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
             let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
             tracing::info!(dispatch.id = %dispatch, %status, outcome = counts.join(", "), seconds, "dispatch done");
         }
-        Ended::Stopped => tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again"),
-        Ended::LeaseLost => tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch left to another worker"),
+        Ended::Stopped => {
+            tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again");
+        }
+        Ended::LeaseLost => {
+            tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch left to another worker");
+        }
     }
 }

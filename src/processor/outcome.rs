@@ -10,7 +10,7 @@ use crate::mailer::{Fault, Handover, Phase};
 use crate::repository::Outcome;
 
 /// Longest wait between two tries while the message is held.
-pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(600);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_mins(10);
 
 /// How often the lane may fail at one notification, while it passes others, before that counts as the
 /// notification's own fault.
@@ -37,9 +37,10 @@ pub(super) fn judge(
     let number = attempts + 1;
     match handover {
         Handover::Accepted(_) => Next::Record(Outcome::Sent),
-        Handover::RefusedForGood { phase, refusal } => {
-            Next::Record(Outcome::Failed { error: format!("{phase}: {refusal}"), attempted: true })
-        }
+        Handover::RefusedForGood { phase, refusal } => Next::Record(Outcome::Failed {
+            error: format!("{phase}: {refusal}"),
+            attempted: true,
+        }),
         Handover::RefusedForNow { phase, reply } => {
             Next::Record(transient(format!("{phase}: {reply}"), number, config, now))
         }
@@ -54,27 +55,49 @@ pub(super) fn judge(
 /// MAX_RETRIES by RETRY_DELAY, then a step of RETRY_SCHEDULE for each attempt, then the end.
 fn transient(error: String, number: u32, config: &DeliveryConfig, now: NaiveDateTime) -> Outcome {
     if number <= config.max_retries {
-        return Outcome::Again { error, at: after(now, delay(config.retry_delay, number)) };
+        return Outcome::Again {
+            error,
+            at: after(now, delay(config.retry_delay, number)),
+        };
     }
     let step = (number - config.max_retries - 1) as usize;
     match config.retry_schedule.get(step) {
-        Some(&wait) => Outcome::Deferred { error, at: after(now, wait) },
-        None => Outcome::Failed { error, attempted: true },
+        Some(&wait) => Outcome::Deferred {
+            error,
+            at: after(now, wait),
+        },
+        None => Outcome::Failed {
+            error,
+            attempted: true,
+        },
     }
 }
 
 /// Follows RETRY_SCHEDULE from its first step on, or stays for the operator.
 fn unknown(fault: &Fault, number: u32, config: &DeliveryConfig, now: NaiveDateTime) -> Outcome {
-    debug_assert_eq!(fault.phase, Phase::Dot, "before the dot it is known that nothing was sent");
+    debug_assert_eq!(
+        fault.phase,
+        Phase::Dot,
+        "before the dot it is known that nothing was sent"
+    );
     let at = match config.on_unknown {
         OnUnknown::Hold => None,
-        OnUnknown::Resend => config.retry_schedule.get(number as usize - 1).map(|&wait| after(now, wait)),
+        OnUnknown::Resend => config
+            .retry_schedule
+            .get(number as usize - 1)
+            .map(|&wait| after(now, wait)),
     };
-    Outcome::Unknown { error: fault.to_string(), at }
+    Outcome::Unknown {
+        error: fault.to_string(),
+        at,
+    }
 }
 
 fn after(now: NaiveDateTime, wait: Duration) -> NaiveDateTime {
-    chrono::Duration::from_std(wait).ok().and_then(|w| now.checked_add_signed(w)).unwrap_or(now)
+    chrono::Duration::from_std(wait)
+        .ok()
+        .and_then(|w| now.checked_add_signed(w))
+        .unwrap_or(now)
 }
 
 /// `base` doubled for each retry before, half of it at random, so that many do not return at once.
@@ -112,15 +135,25 @@ mod tests {
     }
 
     fn reply(code: u16) -> Reply {
-        Reply { code, enhanced: None, text: "no".into() }
+        Reply {
+            code,
+            enhanced: None,
+            text: "no".into(),
+        }
     }
 
     fn for_now() -> Handover {
-        Handover::RefusedForNow { phase: Phase::Rcpt, reply: reply(451) }
+        Handover::RefusedForNow {
+            phase: Phase::Rcpt,
+            reply: reply(451),
+        }
     }
 
     fn lost(phase: Phase) -> Fault {
-        Fault { phase, cause: FaultCause::Closed }
+        Fault {
+            phase,
+            cause: FaultCause::Closed,
+        }
     }
 
     fn seconds(at: NaiveDateTime) -> i64 {
@@ -131,9 +164,21 @@ mod tests {
     #[case(0, 2, 5)]
     #[case(1, 5, 10)]
     #[case(2, 10, 20)]
-    fn retries_double_while_the_message_is_held(#[case] attempts: u32, #[case] least: i64, #[case] most: i64) {
-        let next = judge(for_now(), attempts, (0, false), &config(&[300], OnUnknown::Resend), now());
-        let Next::Record(Outcome::Again { at, error }) = next else { panic!("{next:?}") };
+    fn retries_double_while_the_message_is_held(
+        #[case] attempts: u32,
+        #[case] least: i64,
+        #[case] most: i64,
+    ) {
+        let next = judge(
+            for_now(),
+            attempts,
+            (0, false),
+            &config(&[300], OnUnknown::Resend),
+            now(),
+        );
+        let Next::Record(Outcome::Again { at, error }) = next else {
+            panic!("{next:?}")
+        };
         assert!((least..=most).contains(&seconds(at)), "{at}");
         assert_eq!(error, "rcpt: 451 no");
     }
@@ -142,32 +187,54 @@ mod tests {
     fn then_the_schedule_then_the_end() {
         let config = config(&[300, 1800], OnUnknown::Resend);
         let step = |attempts| judge(for_now(), attempts, (0, false), &config, now());
-        let Next::Record(Outcome::Deferred { at, .. }) = step(3) else { panic!() };
+        let Next::Record(Outcome::Deferred { at, .. }) = step(3) else {
+            panic!()
+        };
         assert_eq!(seconds(at), 300);
-        let Next::Record(Outcome::Deferred { at, .. }) = step(4) else { panic!() };
+        let Next::Record(Outcome::Deferred { at, .. }) = step(4) else {
+            panic!()
+        };
         assert_eq!(seconds(at), 1800);
-        assert!(matches!(step(5), Next::Record(Outcome::Failed { attempted: true, .. })));
+        assert!(matches!(
+            step(5),
+            Next::Record(Outcome::Failed { attempted: true, .. })
+        ));
     }
 
     #[test]
     fn a_refusal_for_good_is_the_end_at_once() {
         let refusal = Refusal::Reply(reply(550));
         let next = judge(
-            Handover::RefusedForGood { phase: Phase::Rcpt, refusal },
+            Handover::RefusedForGood {
+                phase: Phase::Rcpt,
+                refusal,
+            },
             0,
             (0, false),
             &config(&[300], OnUnknown::Resend),
             now(),
         );
         let error = "rcpt: 550 no".to_owned();
-        assert_eq!(next, Next::Record(Outcome::Failed { error, attempted: true }));
+        assert_eq!(
+            next,
+            Next::Record(Outcome::Failed {
+                error,
+                attempted: true
+            })
+        );
     }
 
     #[test]
     fn the_lanes_fault_is_nobodys_until_it_strikes_one_alone() {
         let judge = |faults, passes| {
             let config = config(&[], OnUnknown::Resend);
-            judge(Handover::Unsent(lost(Phase::Mail)), 0, (faults, passes), &config, now())
+            judge(
+                Handover::Unsent(lost(Phase::Mail)),
+                0,
+                (faults, passes),
+                &config,
+                now(),
+            )
         };
         assert_eq!(judge(1, true), Next::Requeue);
         assert_eq!(judge(9, false), Next::Requeue);
@@ -180,10 +247,15 @@ mod tests {
             let unknown = Handover::Unknown(lost(Phase::Dot));
             judge(unknown, attempts, (0, false), &config(&[300], on_unknown), now())
         };
-        let Next::Record(Outcome::Unknown { at, .. }) = judge(0, OnUnknown::Resend) else { panic!() };
+        let Next::Record(Outcome::Unknown { at, .. }) = judge(0, OnUnknown::Resend) else {
+            panic!()
+        };
         assert_eq!(at.map(seconds), Some(300));
         for (attempts, on_unknown) in [(0, OnUnknown::Hold), (1, OnUnknown::Resend)] {
-            assert!(matches!(judge(attempts, on_unknown), Next::Record(Outcome::Unknown { at: None, .. })));
+            assert!(matches!(
+                judge(attempts, on_unknown),
+                Next::Record(Outcome::Unknown { at: None, .. })
+            ));
         }
     }
 

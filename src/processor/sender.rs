@@ -15,7 +15,9 @@ use super::lane::Lane;
 use super::outcome::{Next, judge};
 use crate::config::DeliveryConfig;
 use crate::domain::{DisplayName, EmailAddress};
-use crate::mailer::{Draft, Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay, assemble};
+use crate::mailer::{
+    Draft, Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay, assemble,
+};
 use crate::render::Recipient;
 use crate::repository::{Entry, Outcome, Writer};
 
@@ -96,14 +98,23 @@ impl Senders {
 
     /// From a job to its outcome on the way into the ledger.
     async fn attend(&self, outlet: &mut Option<Outlet>, mut job: Job, permit: OwnedSemaphorePermit) {
-        let Some(outlet) = outlet else { return self.lane.push_back(job) };
+        let Some(outlet) = outlet else {
+            return self.lane.push_back(job);
+        };
         if !job.work.lease.holds(Instant::now()) {
             return drop_job(&job);
         }
         let (to, email) = match compose(&job) {
             Ok(composed) => composed,
             Err(error) => {
-                return self.record(job, Outcome::Failed { error, attempted: false }, permit);
+                return self.record(
+                    job,
+                    Outcome::Failed {
+                        error,
+                        attempted: false,
+                    },
+                    permit,
+                );
             }
         };
         let before = self.passed.load(Ordering::Relaxed);
@@ -122,7 +133,13 @@ impl Senders {
         }
         let lane_passes = self.passed.load(Ordering::Relaxed) > before;
         let faults = (job.lane_faults, lane_passes);
-        match judge(handover, job.row.attempts, faults, &self.config, (self.now)().naive_utc()) {
+        match judge(
+            handover,
+            job.row.attempts,
+            faults,
+            &self.config,
+            (self.now)().naive_utc(),
+        ) {
             Next::Record(outcome) => self.record(job, outcome, permit),
             Next::Requeue if self.stop.is_cancelled() => drop_job(&job),
             Next::Requeue => self.lane.push_back(job),
@@ -130,7 +147,13 @@ impl Senders {
     }
 
     /// `None`: nothing happened, because the lease or the time to stop took it back.
-    async fn hand_over(&self, outlet: &mut Outlet, job: &Job, to: &EmailAddress, email: &[u8]) -> Option<Handover> {
+    async fn hand_over(
+        &self,
+        outlet: &mut Outlet,
+        job: &Job,
+        to: &EmailAddress,
+        email: &[u8],
+    ) -> Option<Handover> {
         let parcel = Parcel {
             dispatch: job.work.dispatch(),
             notification: job.row.id,
@@ -144,13 +167,22 @@ impl Senders {
             let_go.store(holds, Ordering::Relaxed);
             holds
         };
-        let handover = self.abort.run_until_cancelled(outlet.hand_over(&parcel, go_ahead)).await;
+        let handover = self
+            .abort
+            .run_until_cancelled(outlet.hand_over(&parcel, go_ahead))
+            .await;
         match handover {
-            Some(Handover::Unsent(Fault { cause: FaultCause::Withheld, .. })) => None,
+            Some(Handover::Unsent(Fault {
+                cause: FaultCause::Withheld,
+                ..
+            })) => None,
             Some(handover) => Some(handover),
             None if let_go.load(Ordering::Relaxed) => {
                 let cause = FaultCause::Io("Herald was stopped before the reply came".into());
-                Some(Handover::Unknown(Fault { phase: Phase::Dot, cause }))
+                Some(Handover::Unknown(Fault {
+                    phase: Phase::Dot,
+                    cause,
+                }))
             }
             None => None,
         }
@@ -168,7 +200,15 @@ impl Senders {
             token: job.work.lease.token,
             outcome,
         };
-        self.writer.record(entry, Ticket { id: job.row.id, work: job.work, again, permit });
+        self.writer.record(
+            entry,
+            Ticket {
+                id: job.row.id,
+                work: job.work,
+                again,
+                permit,
+            },
+        );
     }
 }
 
@@ -179,7 +219,10 @@ async fn quit(outlet: &mut Option<Outlet>) {
 }
 
 fn drop_job(job: &Job) {
-    let done = Done { id: job.row.id, how: How::Dropped };
+    let done = Done {
+        id: job.row.id,
+        how: How::Dropped,
+    };
     // A dispatch that no longer listens has no use for it.
     let _ = job.work.done.send(vec![done]);
 }
@@ -199,7 +242,11 @@ fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
         .as_ref()
         .zip(job.row.participant_id)
         .map(|(template, participant)| template.fill(participant, work.event_id, &to));
-    let recipient = Recipient { name: &name, address: &to, unsubscribe_url: unsubscribe.as_deref() };
+    let recipient = Recipient {
+        name: &name,
+        address: &to,
+        unsubscribe_url: unsubscribe.as_deref(),
+    };
     let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
     let boundary = boundary_id(&job.row.message_id);
     let email = assemble(&Draft {

@@ -54,8 +54,8 @@ enum Stage {
 struct Brought {
     rows: Vec<WorkRow>,
     stage: Stage,
-    /// Next time of the earliest row to be tried again, if that was asked.
-    next_due: Option<Option<NaiveDateTime>>,
+    /// Next time of the earliest row to be tried again, where that was asked.
+    next_due: Option<NaiveDateTime>,
 }
 
 type Reading = Pin<Box<dyn Future<Output = Result<Brought, DbError>> + Send>>;
@@ -72,9 +72,21 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn new(engine: Arc<Engine>, work: Arc<Work>, done: mpsc::UnboundedReceiver<Vec<Done>>) -> Self {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        work: Arc<Work>,
+        done: mpsc::UnboundedReceiver<Vec<Done>>,
+    ) -> Self {
         let stage = Stage::Resume(NotificationId(0));
-        Self { engine, work, done, hand: Hand::default(), stage, next_due: None, reading: None }
+        Self {
+            engine,
+            work,
+            done,
+            hand: Hand::default(),
+            stage,
+            next_due: None,
+            reading: None,
+        }
     }
 
     /// Works the dispatch off.
@@ -124,7 +136,10 @@ impl Course {
         let config = &self.engine.config;
         // Without a lease to trust, the senders would only drop what they get.
         let trusted = self.work.lease.holds(std::time::Instant::now());
-        if self.stage == Stage::Read || !trusted || self.hand.len() >= config.in_flight + 2 * config.batch_size {
+        if self.stage == Stage::Read
+            || !trusted
+            || self.hand.len() >= config.in_flight + 2 * config.batch_size
+        {
             return;
         }
         let (lease, size, stage) = (Arc::clone(&self.work.lease), config.batch_size, self.stage);
@@ -133,21 +148,18 @@ impl Course {
         let db = self.engine.db.clone();
         self.hand.begin_read();
         self.reading = Some(Box::pin(async move {
-            db.write(move |conn| match stage {
-                Stage::Resume(after) => {
-                    let rows = repository::open_rows(conn, lease.dispatch, after, size)?;
-                    let next_due = Some(repository::next_due(conn, lease.dispatch)?);
-                    let stage = rows.last().filter(|_| rows.len() == size).map(|r| Stage::Resume(r.id));
-                    Ok(Brought { rows, stage: stage.unwrap_or(Stage::Pages), next_due })
-                }
-                _ => {
-                    let request =
-                        PageRequest { dispatch: lease.dispatch, token: lease.token, size, domain: &domain, now };
-                    let page = repository::read_page(conn, request)?;
-                    tracing::debug!(dispatch.id = %lease.dispatch, participants = page.participants, notifications = page.rows.len(), "page read");
-                    let stage = if page.end { Stage::Read } else { Stage::Pages };
-                    Ok(Brought { rows: page.rows, stage, next_due: None })
-                }
+            db.write(move |conn| if let Stage::Resume(after) = stage {
+                let rows = repository::open_rows(conn, lease.dispatch, after, size)?;
+                let next_due = repository::next_due(conn, lease.dispatch)?;
+                let stage = rows.last().filter(|_| rows.len() == size).map(|r| Stage::Resume(r.id));
+                Ok(Brought { rows, stage: stage.unwrap_or(Stage::Pages), next_due })
+            } else {
+                let request =
+                    PageRequest { dispatch: lease.dispatch, token: lease.token, size, domain: &domain, now };
+                let page = repository::read_page(conn, request)?;
+                tracing::debug!(dispatch.id = %lease.dispatch, participants = page.participants, notifications = page.rows.len(), "page read");
+                let stage = if page.end { Stage::Read } else { Stage::Pages };
+                Ok(Brought { rows: page.rows, stage, next_due: None })
             })
             .await
         }));
@@ -164,8 +176,12 @@ impl Course {
         self.reading = Some(Box::pin(async move {
             db.read(move |conn| {
                 let rows = repository::due_rows(conn, dispatch, now, longest, size)?;
-                let next_due = Some(repository::next_due(conn, dispatch)?);
-                Ok(Brought { rows, stage, next_due })
+                let next_due = repository::next_due(conn, dispatch)?;
+                Ok(Brought {
+                    rows,
+                    stage,
+                    next_due,
+                })
             })
             .await
         }));
@@ -175,9 +191,13 @@ impl Course {
         self.stage = brought.stage;
         let work = &self.work;
         let fresh = self.hand.take(brought.rows);
-        let jobs = fresh.into_iter().map(|row| Job { row, work: Arc::clone(work), lane_faults: 0 });
+        let jobs = fresh.into_iter().map(|row| Job {
+            row,
+            work: Arc::clone(work),
+            lane_faults: 0,
+        });
         self.engine.lane.push(work, jobs.collect::<Vec<_>>().into_iter());
-        if let Some(Some(at)) = brought.next_due {
+        if let Some(at) = brought.next_due {
             self.wake_at(at);
         }
     }
@@ -200,7 +220,9 @@ impl Course {
     /// Wall-clock times of the ledger become waits here; a clock that was set back stretches none beyond
     /// the longest delay that is ever given.
     fn wake_at(&mut self, at: NaiveDateTime) {
-        let wait = (at - (self.engine.now)().naive_utc()).to_std().unwrap_or(Duration::ZERO);
+        let wait = (at - (self.engine.now)().naive_utc())
+            .to_std()
+            .unwrap_or(Duration::ZERO);
         let at = Instant::now() + wait.clamp(Duration::from_millis(5), LONGEST_DELAY);
         self.next_due = Some(self.next_due.map_or(at, |other| other.min(at)));
     }
@@ -208,7 +230,10 @@ impl Course {
     async fn finish(&mut self) -> Result<End, DbError> {
         let lease = Arc::clone(&self.work.lease);
         let now = (self.engine.now)().naive_utc();
-        let end = self.engine.db.write(move |conn| repository::finish(conn, lease.dispatch, lease.token, now));
+        let end = self
+            .engine
+            .db
+            .write(move |conn| repository::finish(conn, lease.dispatch, lease.token, now));
         let end = end.await?;
         if matches!(end, End::Reached(..)) {
             self.engine.leases.drop_lease(&self.work.lease);

@@ -88,7 +88,7 @@ pub fn accept(
     match &new.key {
         MessageKey::Named(key) => match find(conn, key)? {
             Some(row) if row.body_hash != new.body_hash => Ok(Accepted::Conflict(row.id()?)),
-            Some(row) => take_up(conn, row, who),
+            Some(row) => take_up(conn, &row, who),
             None => insert(conn, new, key.clone(), who),
         },
         MessageKey::Anonymous(hash) => accept_anonymous(conn, new, hash, who, others),
@@ -108,27 +108,35 @@ fn accept_anonymous(
         .limit(100)
         .select(Row::as_select())
         .load(conn)?;
-    for row in equal.iter().filter(|r| r.status == DispatchStatus::Running.as_str()) {
+    for row in equal
+        .iter()
+        .filter(|r| r.status == DispatchStatus::Running.as_str())
+    {
         if row.lease_token.is_none() {
-            return take_up(conn, row.clone(), who);
+            return take_up(conn, row, who);
         }
         if !others.contains(&row.id()?) {
             return row.seen().map(Accepted::Held);
         }
     }
     // A redelivery of a message whose ack may have been lost is absorbed, once.
-    let absorbed = equal.iter().find(|r| {
-        new.redelivered && !r.ack_proven && r.status != DispatchStatus::Running.as_str()
-    });
+    let absorbed = equal
+        .iter()
+        .find(|r| new.redelivered && !r.ack_proven && r.status != DispatchStatus::Running.as_str());
     if let Some(row) = absorbed {
-        diesel::update(dispatches::table.find(&row.id)).set(dispatches::ack_proven.eq(true)).execute(conn)?;
+        diesel::update(dispatches::table.find(&row.id))
+            .set(dispatches::ack_proven.eq(true))
+            .execute(conn)?;
         return Ok(Accepted::Settled(row.id()?, row.status()?));
     }
-    let number = equal.iter().filter_map(|r| r.message_key.rsplit(':').next()?.parse::<u64>().ok()).max();
+    let number = equal
+        .iter()
+        .filter_map(|r| r.message_key.rsplit(':').next()?.parse::<u64>().ok())
+        .max();
     insert(conn, new, format!("{hash}:{}", number.map_or(0, |n| n + 1)), who)
 }
 
-fn take_up(conn: &mut AnyConnection, row: Row, who: &Claimant) -> Result<Accepted, DbError> {
+fn take_up(conn: &mut AnyConnection, row: &Row, who: &Claimant) -> Result<Accepted, DbError> {
     if row.status()? != DispatchStatus::Running {
         return Ok(Accepted::Settled(row.id()?, row.status()?));
     }
@@ -141,7 +149,12 @@ fn take_up(conn: &mut AnyConnection, row: Row, who: &Claimant) -> Result<Accepte
     }
 }
 
-fn insert(conn: &mut AnyConnection, new: &NewDispatch, key: String, who: &Claimant) -> Result<Accepted, DbError> {
+fn insert(
+    conn: &mut AnyConnection,
+    new: &NewDispatch,
+    key: String,
+    who: &Claimant,
+) -> Result<Accepted, DbError> {
     let last = participants::table
         .filter(participants::event_id.eq(new.event_id.get()))
         .select(max(participants::id))
@@ -185,7 +198,9 @@ fn insert(conn: &mut AnyConnection, new: &NewDispatch, key: String, who: &Claima
 }
 
 fn find(conn: &mut AnyConnection, key: &str) -> Result<Option<Row>, DbError> {
-    let row = dispatches::table.filter(dispatches::message_key.eq(key)).select(Row::as_select());
+    let row = dispatches::table
+        .filter(dispatches::message_key.eq(key))
+        .select(Row::as_select());
     Ok(row.first(conn).optional()?)
 }
 
@@ -206,11 +221,15 @@ struct Row {
 
 impl Row {
     fn id(&self) -> Result<DispatchId, DbError> {
-        self.id.parse().map_err(|e| DbError::Fault(format!("dispatches.id: {e}")))
+        self.id
+            .parse()
+            .map_err(|e| DbError::Fault(format!("dispatches.id: {e}")))
     }
 
     fn status(&self) -> Result<DispatchStatus, DbError> {
-        self.status.parse().map_err(|e| DbError::Fault(format!("dispatches.status: {e}")))
+        self.status
+            .parse()
+            .map_err(|e| DbError::Fault(format!("dispatches.status: {e}")))
     }
 
     fn seen(&self) -> Result<Seen, DbError> {

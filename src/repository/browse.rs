@@ -125,7 +125,10 @@ pub fn notifications(
 }
 
 /// One notification.
-pub fn notification(conn: &mut AnyConnection, id: NotificationId) -> Result<Option<NotificationView>, DbError> {
+pub fn notification(
+    conn: &mut AnyConnection,
+    id: NotificationId,
+) -> Result<Option<NotificationView>, DbError> {
     Ok(notifications::table
         .inner_join(dispatches::table)
         .filter(notifications::id.eq(id.0))
@@ -180,7 +183,11 @@ pub fn dispatches(conn: &mut AnyConnection, limit: u32) -> Result<Vec<DispatchVi
 
 /// One dispatch.
 pub fn dispatch(conn: &mut AnyConnection, id: DispatchId) -> Result<Option<DispatchView>, DbError> {
-    Ok(dispatches::table.find(id.to_string()).select(DispatchView::as_select()).first(conn).optional()?)
+    Ok(dispatches::table
+        .find(id.to_string())
+        .select(DispatchView::as_select())
+        .first(conn)
+        .optional()?)
 }
 
 /// A recipient who was not reached, with the reason.
@@ -202,10 +209,10 @@ pub struct Missed {
 pub fn missed(conn: &mut AnyConnection, id: DispatchId, limit: u32) -> Result<Vec<Missed>, DbError> {
     Ok(notifications::table
         .filter(notifications::dispatch_id.eq(id.to_string()))
-        .filter(
-            notifications::status
-                .eq_any([NotificationStatus::Failed.as_str(), NotificationStatus::Unknown.as_str()]),
-        )
+        .filter(notifications::status.eq_any([
+            NotificationStatus::Failed.as_str(),
+            NotificationStatus::Unknown.as_str(),
+        ]))
         .order(notifications::id)
         .limit(i64::from(limit))
         .select((
@@ -220,7 +227,10 @@ pub fn missed(conn: &mut AnyConnection, id: DispatchId, limit: u32) -> Result<Ve
 
 /// How many participants an event has now.
 pub fn audience(conn: &mut AnyConnection, event_id: i64) -> Result<u64, DbError> {
-    let n: i64 = participants::table.filter(participants::event_id.eq(event_id)).count().get_result(conn)?;
+    let n: i64 = participants::table
+        .filter(participants::event_id.eq(event_id))
+        .count()
+        .get_result(conn)?;
     Ok(u64::try_from(n).unwrap_or(0))
 }
 

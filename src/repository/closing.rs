@@ -59,7 +59,9 @@ pub fn finish(
     token: LeaseToken,
     now: NaiveDateTime,
 ) -> Result<End, DbError> {
-    let mine = diesel::update(under(dispatch, token)).set(dispatches::updated_at.eq(now)).execute(conn)?;
+    let mine = diesel::update(under(dispatch, token))
+        .set(dispatches::updated_at.eq(now))
+        .execute(conn)?;
     if mine != 1 {
         return Err(DbError::LeaseLost);
     }
@@ -68,7 +70,11 @@ pub fn finish(
         .select((dispatches::cursor_participant_id, dispatches::last_participant_id))
         .first(conn)?;
     let counts = counts(conn, dispatch)?;
-    let open = OPEN.iter().filter_map(|word| word.parse().ok()).map(|s| counts.of(s)).sum::<u64>();
+    let open = OPEN
+        .iter()
+        .filter_map(|word| word.parse().ok())
+        .map(|s| counts.of(s))
+        .sum::<u64>();
     if cursor < last || open > 0 {
         return Ok(End::NotYet);
     }
@@ -80,7 +86,11 @@ pub fn finish(
         ]))
         .select(diesel::dsl::min(notifications::next_attempt_at))
         .first(conn)?;
-    let status = if due.is_some() { DispatchStatus::Waiting } else { counts.verdict() };
+    let status = if due.is_some() {
+        DispatchStatus::Waiting
+    } else {
+        counts.verdict()
+    };
     diesel::update(dispatches::table.find(dispatch.to_string()))
         .set((
             dispatches::status.eq(status.as_str()),
@@ -102,7 +112,9 @@ pub fn counts(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Counts, 
         .load(conn)?;
     rows.into_iter()
         .map(|(word, n)| {
-            let status = word.parse().map_err(|e| DbError::Fault(format!("notifications.status: {e}")))?;
+            let status = word
+                .parse()
+                .map_err(|e| DbError::Fault(format!("notifications.status: {e}")))?;
             Ok((status, u64::try_from(n).unwrap_or(0)))
         })
         .collect::<Result<_, _>>()

@@ -59,7 +59,11 @@ impl Database {
                 .error_handler(Box::new(QuietErrors))
                 .build_unchecked(Manager::new(url.clone()))
         };
-        let writes = pool(if matches!(config.target, DatabaseTarget::Sqlite(_)) { 1 } else { POOL });
+        let writes = pool(if matches!(config.target, DatabaseTarget::Sqlite(_)) {
+            1
+        } else {
+            POOL
+        });
         let is_sqlite = matches!(config.target, DatabaseTarget::Sqlite(_));
         Ok(Self {
             reads: if is_sqlite { pool(POOL) } else { writes.clone() },
@@ -170,7 +174,8 @@ fn url_of(target: &DatabaseTarget) -> Result<String, DbError> {
     let url = match target {
         DatabaseTarget::Sqlite(path) => {
             let path = path.to_str();
-            path.ok_or_else(|| DbError::Fault("the database path is not UTF-8".into()))?.to_owned()
+            path.ok_or_else(|| DbError::Fault("the database path is not UTF-8".into()))?
+                .to_owned()
         }
         DatabaseTarget::Postgres(url) | DatabaseTarget::Mysql(url) => url.expose_secret().to_owned(),
     };
@@ -180,13 +185,18 @@ fn url_of(target: &DatabaseTarget) -> Result<String, DbError> {
         DatabaseTarget::Mysql(_) => !cfg!(feature = "mysql"),
     };
     if missing {
-        return Err(DbError::Fault("this build of herald has no support for the database of DATABASE_URL".into()));
+        return Err(DbError::Fault(
+            "this build of herald has no support for the database of DATABASE_URL".into(),
+        ));
     }
     Ok(url)
 }
 
 fn r2d2_threads() -> scheduled_thread_pool::ScheduledThreadPool {
-    scheduled_thread_pool::ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("herald-pool-{}").build()
+    scheduled_thread_pool::ScheduledThreadPool::builder()
+        .num_threads(1)
+        .thread_name_pattern("herald-pool-{}")
+        .build()
 }
 
 /// Pool errors come back from `checkout`; the pool's own log lines would repeat them (and show URLs).

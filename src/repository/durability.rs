@@ -33,7 +33,8 @@ impl Database {
             AnyConnection::Mysql(c) => {
                 let query = "SELECT CAST(@@innodb_flush_log_at_trx_commit AS CHAR) AS value";
                 let setting: Setting = diesel::sql_query(query).get_result(c)?;
-                Ok((setting.value != "1").then(|| format!("innodb_flush_log_at_trx_commit = {}", setting.value)))
+                Ok((setting.value != "1")
+                    .then(|| format!("innodb_flush_log_at_trx_commit = {}", setting.value)))
             }
             // Every connection is opened with synchronous=FULL.
             #[cfg(feature = "sqlite")]

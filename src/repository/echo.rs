@@ -3,7 +3,8 @@
 
 use diesel::connection::InstrumentationEvent;
 
-/// Logs one finished statement without its values.
+/// Logs one statement without its values.
+#[expect(clippy::needless_pass_by_value, reason = "Diesel hands it over")]
 pub(super) fn log_statement(event: InstrumentationEvent<'_>) {
     if let InstrumentationEvent::StartQuery { query, .. } = event {
         let text = query.to_string();

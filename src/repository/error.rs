@@ -36,11 +36,20 @@ impl From<diesel::result::Error> for DbError {
         use diesel::result::{DatabaseErrorKind as Kind, Error};
         let text = without_credentials(&error.to_string());
         match error {
-            Error::DatabaseError(Kind::UniqueViolation | Kind::SerializationFailure, _) => Self::Conflict(text),
-            Error::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand | Kind::ReadOnlyTransaction, _)
+            Error::DatabaseError(Kind::UniqueViolation | Kind::SerializationFailure, _) => {
+                Self::Conflict(text)
+            }
+            Error::DatabaseError(
+                Kind::ClosedConnection | Kind::UnableToSendCommand | Kind::ReadOnlyTransaction,
+                _,
+            )
             | Error::BrokenTransactionManager => Self::Unavailable(text),
             Error::DatabaseError(..) if text.contains("eadlock") => Self::Conflict(text),
-            Error::DatabaseError(..) if ["locked", "full", "gone away", "Lost connection"].iter().any(|w| text.contains(w)) => {
+            Error::DatabaseError(..)
+                if ["locked", "full", "gone away", "Lost connection"]
+                    .iter()
+                    .any(|w| text.contains(w)) =>
+            {
                 Self::Unavailable(text)
             }
             _ => Self::Fault(text),
@@ -54,7 +63,9 @@ fn without_credentials(text: &str) -> String {
     for (i, part) in text.split("://").enumerate() {
         if i > 0 {
             out.push_str("://");
-            let end = part.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(part.len());
+            let end = part
+                .find(|c: char| c.is_whitespace() || c == '/')
+                .unwrap_or(part.len());
             if let Some(at) = part[..end].rfind('@') {
                 out.push_str("***");
                 out.push_str(&part[at..]);

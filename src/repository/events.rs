@@ -32,16 +32,22 @@ pub fn event_row(conn: &mut AnyConnection, id: i64) -> Result<Option<EventRow>, 
         .select((events::title, events::timezone, events::location, events::url))
         .first(conn)
         .optional()?;
-    let Some((title, timezone, location, url)) = texts else { return Ok(None) };
+    let Some((title, timezone, location, url)) = texts else {
+        return Ok(None);
+    };
     let starts_at = readable(row.select(events::starts_at).first(conn), id)?;
     let ends_at = readable(row.select(events::ends_at).first(conn), id)?;
-    Ok(Some(EventRow { title, starts_at, ends_at, timezone, location, url }))
+    Ok(Some(EventRow {
+        title,
+        starts_at,
+        ends_at,
+        timezone,
+        location,
+        url,
+    }))
 }
 
-fn readable(
-    time: QueryResult<Option<NaiveDateTime>>,
-    event: i64,
-) -> Result<Option<NaiveDateTime>, DbError> {
+fn readable(time: QueryResult<Option<NaiveDateTime>>, event: i64) -> Result<Option<NaiveDateTime>, DbError> {
     match time {
         Err(diesel::result::Error::DeserializationError(error)) => {
             tracing::warn!(event, %error, "a time in the events table cannot be read; sent without it");

@@ -18,7 +18,11 @@ pub(super) fn insert_new(conn: &mut AnyConnection, rows: &[NewNotification]) -> 
         AnyConnection::Postgres(conn) => {
             diesel::insert_into(notifications::table)
                 .values(rows)
-                .on_conflict((notifications::recipient, notifications::dispatch_id, notifications::channel))
+                .on_conflict((
+                    notifications::recipient,
+                    notifications::dispatch_id,
+                    notifications::channel,
+                ))
                 .do_nothing()
                 .execute(conn)?;
         }
@@ -34,7 +38,11 @@ pub(super) fn insert_new(conn: &mut AnyConnection, rows: &[NewNotification]) -> 
         AnyConnection::Sqlite(conn) => {
             diesel::insert_into(notifications::table)
                 .values(rows)
-                .on_conflict((notifications::recipient, notifications::dispatch_id, notifications::channel))
+                .on_conflict((
+                    notifications::recipient,
+                    notifications::dispatch_id,
+                    notifications::channel,
+                ))
                 .do_nothing()
                 .execute(conn)?;
         }

@@ -57,8 +57,17 @@ pub fn observe(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option<
         .first(conn)
         .optional()?;
     row.map(|(status, token, beat, holder, has_delivery)| {
-        let status = status.parse().map_err(|e| DbError::Fault(format!("dispatches.status: {e}")))?;
-        Ok(Seen { dispatch, status, token, beat, holder, has_delivery })
+        let status = status
+            .parse()
+            .map_err(|e| DbError::Fault(format!("dispatches.status: {e}")))?;
+        Ok(Seen {
+            dispatch,
+            status,
+            token,
+            beat,
+            holder,
+            has_delivery,
+        })
     })
     .transpose()
 }
@@ -76,7 +85,11 @@ pub(super) fn claim_free(
             .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
     );
     let changed = diesel::update(free).set(claimed(who)).execute(conn)?;
-    if changed == 1 { load(conn, dispatch, who.token).map(Some) } else { Ok(None) }
+    if changed == 1 {
+        load(conn, dispatch, who.token).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 /// Takes the lease from a holder that is silent or dead, provided that it still looks as `seen`.
@@ -92,7 +105,11 @@ pub fn take_over(conn: &mut AnyConnection, seen: &Seen, who: &Claimant) -> Resul
             .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
     );
     let changed = diesel::update(silent).set(claimed(who)).execute(conn)?;
-    if changed == 1 { load(conn, seen.dispatch, who.token).map(Some) } else { Ok(None) }
+    if changed == 1 {
+        load(conn, seen.dispatch, who.token).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 type Claimed<'a> = (
@@ -120,7 +137,13 @@ fn load(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Re
         .find(dispatch.to_string())
         .select((dispatches::plan, dispatches::created_at, dispatches::starts))
         .first::<(String, NaiveDateTime, i32)>(conn)?;
-    Ok(Claim { dispatch, token, plan, created_at, starts })
+    Ok(Claim {
+        dispatch,
+        token,
+        plan,
+        created_at,
+        starts,
+    })
 }
 
 /// A sign of life for each lease; returns those that are still held under their token.
@@ -142,14 +165,23 @@ pub fn beat(
 
 /// Gives a lease back: the next one who wants it need not wait. The dispatch stays as it is.
 pub fn release(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Result<(), DbError> {
-    let nobody = (dispatches::lease_token.eq(None::<String>), dispatches::lease_holder.eq(None::<String>));
+    let nobody = (
+        dispatches::lease_token.eq(None::<String>),
+        dispatches::lease_holder.eq(None::<String>),
+    );
     diesel::update(under(dispatch, token)).set(nobody).execute(conn)?;
     Ok(())
 }
 
 /// Records that the holder lost its delivery: the message will come again.
-pub fn delivery_lost(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Result<(), DbError> {
-    diesel::update(under(dispatch, token)).set(dispatches::has_delivery.eq(false)).execute(conn)?;
+pub fn delivery_lost(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    token: LeaseToken,
+) -> Result<(), DbError> {
+    diesel::update(under(dispatch, token))
+        .set(dispatches::has_delivery.eq(false))
+        .execute(conn)?;
     Ok(())
 }
 
@@ -161,7 +193,10 @@ pub fn adopt(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<bool, DbE
             .and(dispatches::has_delivery.eq(false))
             .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
     );
-    Ok(diesel::update(without).set(dispatches::has_delivery.eq(true)).execute(conn)? == 1)
+    Ok(diesel::update(without)
+        .set(dispatches::has_delivery.eq(true))
+        .execute(conn)?
+        == 1)
 }
 
 /// Records that the broker has seen the ack of these dispatches' messages.

@@ -67,16 +67,19 @@ const CHUNK: usize = 500;
 /// Writes `entries`; says for each whether it was taken. One that was refused belongs to a dispatch that
 /// somebody else works off now.
 pub fn record(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -> Result<Vec<bool>, DbError> {
-    let sent: Vec<i64> =
-        entries.iter().filter(|e| e.outcome == Outcome::Sent).map(|e| e.notification.0).collect();
+    let sent: Vec<i64> = entries
+        .iter()
+        .filter(|e| e.outcome == Outcome::Sent)
+        .map(|e| e.notification.0)
+        .collect();
     for ids in sent.chunks(CHUNK) {
         record_sent(conn, ids, now)?;
     }
     let mut leases = HashMap::new();
-    let mut taken = Vec::with_capacity(entries.len());
+    let mut accepted = Vec::with_capacity(entries.len());
     for entry in entries {
         if entry.outcome == Outcome::Sent {
-            taken.push(true);
+            accepted.push(true);
             continue;
         }
         let lease = (entry.dispatch, entry.token);
@@ -84,9 +87,9 @@ pub fn record(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -
             Some(&held) => held,
             None => *leases.entry(lease).or_insert(still_held(conn, lease, now)?),
         };
-        taken.push(held && record_one(conn, entry, now)?);
+        accepted.push(held && record_one(conn, entry, now)?);
     }
-    Ok(taken)
+    Ok(accepted)
 }
 
 fn record_sent(conn: &mut AnyConnection, ids: &[i64], now: NaiveDateTime) -> Result<(), DbError> {
@@ -112,7 +115,10 @@ fn still_held(
     (dispatch, token): (DispatchId, LeaseToken),
     now: NaiveDateTime,
 ) -> Result<bool, DbError> {
-    Ok(diesel::update(under(dispatch, token)).set(dispatches::updated_at.eq(now)).execute(conn)? == 1)
+    Ok(diesel::update(under(dispatch, token))
+        .set(dispatches::updated_at.eq(now))
+        .execute(conn)?
+        == 1)
 }
 
 fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Result<bool, DbError> {
@@ -120,13 +126,15 @@ fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Re
         Outcome::Sent => return Ok(true),
         Outcome::Again { error, at } => (NotificationStatus::Pending, error, Some(*at), 1),
         Outcome::Deferred { error, at } => (NotificationStatus::Deferred, error, Some(*at), 1),
-        Outcome::Failed { error, attempted } => (NotificationStatus::Failed, error, None, i32::from(*attempted)),
+        Outcome::Failed { error, attempted } => {
+            (NotificationStatus::Failed, error, None, i32::from(*attempted))
+        }
         Outcome::Unknown { error, at } => (NotificationStatus::Unknown, error, *at, 1),
     };
     let open = notifications::table
         .filter(notifications::id.eq(entry.notification.0))
         .filter(notifications::status.eq_any(OPEN));
-    let changed = diesel::update(open)
+    let updated = diesel::update(open)
         .set((
             notifications::status.eq(status.as_str()),
             notifications::attempts.eq(notifications::attempts + charged),
@@ -135,5 +143,5 @@ fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Re
             notifications::updated_at.eq(now),
         ))
         .execute(conn)?;
-    Ok(changed == 1)
+    Ok(updated == 1)
 }

@@ -14,12 +14,15 @@ mod lease;
 mod ledger;
 mod migrate;
 mod pages;
+pub mod schema;
 mod test_data;
 mod writer;
-pub mod schema;
 
 pub use accept::{Accepted, Claimant, MessageKey, NewDispatch, accept};
-pub use browse::{audience, settled, DispatchView, Missed, NotificationFilter, NotificationView, dispatch, dispatches, missed, notification, notifications};
+pub use browse::{
+    DispatchView, Missed, NotificationFilter, NotificationView, audience, dispatch, dispatches, missed,
+    notification, notifications, settled,
+};
 pub use closing::{Counts, End, counts, finish};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;

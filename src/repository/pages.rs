@@ -70,15 +70,27 @@ type Participant = (i64, String, String, Option<String>, bool);
 
 /// Reads the next page and writes its notifications.
 pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<Page, DbError> {
-    let PageRequest { dispatch, token, size, domain, now } = request;
+    let PageRequest {
+        dispatch,
+        token,
+        size,
+        domain,
+        now,
+    } = request;
     // The write comes first: it takes the row's lock, so that a takeover waits for this page.
-    let mine = diesel::update(under(dispatch, token)).set(dispatches::updated_at.eq(now)).execute(conn)?;
+    let mine = diesel::update(under(dispatch, token))
+        .set(dispatches::updated_at.eq(now))
+        .execute(conn)?;
     if mine != 1 {
         return Err(DbError::LeaseLost);
     }
     let (event, cursor, last): (Option<i64>, i64, i64) = dispatches::table
         .find(dispatch.to_string())
-        .select((dispatches::event_id, dispatches::cursor_participant_id, dispatches::last_participant_id))
+        .select((
+            dispatches::event_id,
+            dispatches::cursor_participant_id,
+            dispatches::last_participant_id,
+        ))
         .first(conn)?;
     let audience: Vec<Participant> = participants::table
         .filter(participants::event_id.eq(event.unwrap_or(0)))
@@ -94,9 +106,15 @@ pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<P
         ))
         .load(conn)?;
     let end = audience.len() < size;
-    let cursor = if end { last } else { audience.last().map_or(last, |p| p.0) };
-    let fresh: Vec<NewNotification> =
-        audience.iter().map(|p| NewNotification::of(p, dispatch, domain, now)).collect();
+    let cursor = if end {
+        last
+    } else {
+        audience.last().map_or(last, |p| p.0)
+    };
+    let fresh: Vec<NewNotification> = audience
+        .iter()
+        .map(|p| NewNotification::of(p, dispatch, domain, now))
+        .collect();
     let before = notifications::table
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
         .filter(notifications::status.eq(NotificationStatus::Pending.as_str()))
@@ -111,7 +129,11 @@ pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<P
     } else {
         open_rows(conn, dispatch, NotificationId(before.unwrap_or(0)), fresh.len())?
     };
-    Ok(Page { participants: audience.len(), rows, end: end || cursor == last })
+    Ok(Page {
+        participants: audience.len(),
+        rows,
+        end: end || cursor == last,
+    })
 }
 
 /// Open notifications without a next time, by id, from behind `after` on: what a resumed dispatch has
@@ -147,7 +169,9 @@ pub fn due_rows(
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
         .filter(notifications::status.eq(NotificationStatus::Pending.as_str()))
         .filter(
-            notifications::next_attempt_at.le(now).or(notifications::next_attempt_at.gt(now + longest)),
+            notifications::next_attempt_at
+                .le(now)
+                .or(notifications::next_attempt_at.gt(now + longest)),
         )
         .order(notifications::id)
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -166,8 +190,10 @@ pub fn next_due(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option
 }
 
 /// `pending` and `sending`.
-pub(super) const OPEN: [&str; 2] =
-    [NotificationStatus::Pending.as_str(), NotificationStatus::Sending.as_str()];
+pub(super) const OPEN: [&str; 2] = [
+    NotificationStatus::Pending.as_str(),
+    NotificationStatus::Sending.as_str(),
+];
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = notifications)]
@@ -219,10 +245,16 @@ impl NewNotification {
     fn of(p: &Participant, dispatch: DispatchId, domain: &str, now: NaiveDateTime) -> Self {
         let (participant_id, email, name, locale, unsubscribed) = p;
         let (recipient, status, error) = match email.parse::<EmailAddress>() {
-            Err(why) => (one_line(email, MAX_RECIPIENT), NotificationStatus::Failed, Some(why.to_string())),
-            Ok(address) if *unsubscribed => {
-                (address.to_string(), NotificationStatus::Suppressed, Some("unsubscribed".to_owned()))
-            }
+            Err(why) => (
+                one_line(email, MAX_RECIPIENT),
+                NotificationStatus::Failed,
+                Some(why.to_string()),
+            ),
+            Ok(address) if *unsubscribed => (
+                address.to_string(),
+                NotificationStatus::Suppressed,
+                Some("unsubscribed".to_owned()),
+            ),
             Ok(address) => (address.to_string(), NotificationStatus::Pending, None),
         };
         Self {
@@ -244,6 +276,10 @@ impl NewNotification {
 /// The Message-ID of a notification: it follows from dispatch, channel and recipient, so that every copy
 /// has the same one whoever sends it.
 fn message_id(dispatch: DispatchId, channel: Channel, recipient: &str, domain: &str) -> String {
-    let digest = Sha256::new().chain_update(channel.as_str()).chain_update([0]).chain_update(recipient).finalize();
+    let digest = Sha256::new()
+        .chain_update(channel.as_str())
+        .chain_update([0])
+        .chain_update(recipient)
+        .finalize();
     format!("{}.{}@{domain}", dispatch.simple(), hex::encode(&digest[..8]))
 }

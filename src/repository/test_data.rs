@@ -12,7 +12,11 @@ const CHUNK: usize = 1000;
 
 /// Makes sure that the event exists; its title is changed only if one is given.
 pub fn put_event(conn: &mut AnyConnection, id: EventId, title: Option<&str>) -> Result<(), DbError> {
-    let known = events::table.find(id.get()).select(events::id).first::<i64>(conn).optional()?;
+    let known = events::table
+        .find(id.get())
+        .select(events::id)
+        .first::<i64>(conn)
+        .optional()?;
     match (known, title) {
         (None, title) => {
             let title = title.map_or_else(|| format!("Test event {id}"), str::to_owned);
@@ -21,7 +25,9 @@ pub fn put_event(conn: &mut AnyConnection, id: EventId, title: Option<&str>) -> 
                 .execute(conn)?;
         }
         (Some(_), Some(title)) => {
-            diesel::update(events::table.find(id.get())).set(events::title.eq(Some(title))).execute(conn)?;
+            diesel::update(events::table.find(id.get()))
+                .set(events::title.eq(Some(title)))
+                .execute(conn)?;
         }
         (Some(_), None) => {}
     }
@@ -47,16 +53,26 @@ pub fn add_participants(
         let rows: Vec<_> = chunk
             .iter()
             .map(|(email, name)| {
-                (participants::event_id.eq(id.get()), participants::email.eq(email), participants::name.eq(name))
+                (
+                    participants::event_id.eq(id.get()),
+                    participants::email.eq(email),
+                    participants::name.eq(name),
+                )
             })
             .collect();
         match conn {
             #[cfg(feature = "postgres")]
-            AnyConnection::Postgres(c) => diesel::insert_into(participants::table).values(&rows).execute(c)?,
+            AnyConnection::Postgres(c) => diesel::insert_into(participants::table)
+                .values(&rows)
+                .execute(c)?,
             #[cfg(feature = "mysql")]
-            AnyConnection::Mysql(c) => diesel::insert_into(participants::table).values(&rows).execute(c)?,
+            AnyConnection::Mysql(c) => diesel::insert_into(participants::table)
+                .values(&rows)
+                .execute(c)?,
             #[cfg(feature = "sqlite")]
-            AnyConnection::Sqlite(c) => diesel::insert_into(participants::table).values(&rows).execute(c)?,
+            AnyConnection::Sqlite(c) => diesel::insert_into(participants::table)
+                .values(&rows)
+                .execute(c)?,
         };
     }
     Ok(())

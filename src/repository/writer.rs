@@ -28,7 +28,9 @@ pub struct Writer<T> {
 
 impl<T> Clone for Writer<T> {
     fn clone(&self) -> Self {
-        Self { entries: self.entries.clone() }
+        Self {
+            entries: self.entries.clone(),
+        }
     }
 }
 
@@ -43,14 +45,16 @@ impl<T: Send + 'static> Writer<T> {
         committed: impl Fn(Vec<(T, bool)>) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (entries, gathered) = channel();
-        let thread = std::thread::Builder::new().name("herald-ledger".into()).spawn(move || {
-            while let Some((group, tickets)) = next_group(&gathered) {
-                match commit(&db, &group, &now, &abandon) {
-                    Some(taken) => committed(tickets.into_iter().zip(taken).collect()),
-                    None => return,
+        let thread = std::thread::Builder::new()
+            .name("herald-ledger".into())
+            .spawn(move || {
+                while let Some((group, tickets)) = next_group(&gathered) {
+                    match commit(&db, &group, &now, &abandon) {
+                        Some(taken) => committed(tickets.into_iter().zip(taken).collect()),
+                        None => return,
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok((Self { entries }, thread))
     }
 
@@ -64,7 +68,12 @@ impl<T: Send + 'static> Writer<T> {
 
 fn next_group<T>(gathered: &Receiver<(Entry, T)>) -> Option<(Vec<Entry>, Vec<T>)> {
     let first = gathered.recv().ok()?;
-    Some(std::iter::once(first).chain(gathered.try_iter()).take(GROUP).unzip())
+    Some(
+        std::iter::once(first)
+            .chain(gathered.try_iter())
+            .take(GROUP)
+            .unzip(),
+    )
 }
 
 /// Commits the group, however long the database is away; `None` when that was given up.
@@ -85,7 +94,10 @@ fn commit(
             }
         }
         if abandon.load(Ordering::Relaxed) {
-            tracing::error!(outcomes = group.len(), "stopped before these outcomes could be committed");
+            tracing::error!(
+                outcomes = group.len(),
+                "stopped before these outcomes could be committed"
+            );
             return None;
         }
         std::thread::sleep(pause);

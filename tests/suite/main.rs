@@ -1,6 +1,6 @@
 //! The integration tests, in one binary.
 
-mod mailer;
 mod broker;
+mod mailer;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,6 +3,6 @@
 #![expect(unreachable_pub, reason = "what the tests share is public to them")]
 
 pub mod certs;
-pub mod smtp;
 pub mod proxy;
 pub mod rabbit;
+pub mod smtp;
