@@ -249,7 +249,7 @@ impl CustomizeConnection<AnyConnection, diesel::r2d2::Error> for Prepare {
             AnyConnection::Postgres(_) => "SET TIME ZONE 'UTC'; SET statement_timeout = '60s';",
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(_) => {
-                "SET time_zone = '+00:00', SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+                "SET time_zone = '+00:00'; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
             }
         };
         conn.batch_execute(setup).map_err(diesel::r2d2::Error::QueryError)

@@ -2,5 +2,6 @@
 
 mod broker;
 mod mailer;
+mod main_job;
 #[path = "../support/mod.rs"]
 mod support;

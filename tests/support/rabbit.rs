@@ -18,6 +18,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::until;
+
 /// Nothing in these tests takes longer.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -163,6 +165,40 @@ impl Rabbit {
             }
         })
         .await;
+    }
+
+    /// Publishes JSON as a good publisher does: persistent, with a `message_id`, which is returned.
+    pub async fn send(&self, message: &Value) -> String {
+        let id = uuid::Uuid::new_v4().to_string();
+        self.send_as(&id, message).await;
+        id
+    }
+
+    /// The same with a given `message_id`.
+    pub async fn send_as(&self, id: &str, message: &Value) {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_content_type("application/json".into())
+            .with_message_id(id.into());
+        self.publish(message.to_string().as_bytes(), properties).await;
+    }
+
+    /// Waits until the management API, which is up to half a second late, counts so many ready and
+    /// unacked messages in the main queue.
+    pub async fn wait_counts(&self, ready: u64, unacked: u64) {
+        let what = format!("{ready} ready, {unacked} unacked");
+        until(&what, LIMIT, async || {
+            let seen = self.described(&self.broker.queue).await;
+            let counts = (&seen["messages_ready"], &seen["messages_unacknowledged"]);
+            (counts == (&Value::from(ready), &Value::from(unacked))).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits for a dead letter and takes it away.
+    pub async fn wait_dead(&self) -> BasicGetMessage {
+        let dead = self.dead();
+        until("a dead letter", LIMIT, async || self.take(&dead).await).await
     }
 
     /// Removes both queues.
