@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod bad_participants;
 mod broker;
 mod mailer;
 mod main_job;
