@@ -1,5 +1,7 @@
 //! The integration tests, in one binary.
 
+mod api;
+mod bad_messages;
 mod bad_participants;
 mod broker;
 mod mailer;
