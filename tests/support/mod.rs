@@ -4,9 +4,11 @@
 
 pub mod certs;
 pub mod database;
+pub mod mail;
 pub mod proxy;
 pub mod rabbit;
 pub mod smtp;
+pub mod stage;
 pub mod worker;
 
 use std::time::{Duration, Instant};
