@@ -3,7 +3,9 @@
 #![expect(unreachable_pub, reason = "what the tests share is public to them")]
 
 pub mod certs;
+pub mod command;
 pub mod database;
+pub mod mailed;
 pub mod proxy;
 pub mod rabbit;
 pub mod smtp;
