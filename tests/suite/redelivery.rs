@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::mailed::{by_recipient, everybody_once, slow_relay};
-use crate::support::rabbit::Rabbit;
+use crate::support::proxy::{self, Proxy};
+use crate::support::rabbit::{self, Rabbit};
 use crate::support::smtp::{Options, SmtpServer};
 use crate::support::worker::Settings;
 
@@ -36,18 +37,18 @@ async fn a_lost_connection_is_no_new_message(
     #[values(Some("m-1"), None)] id: Option<&str>,
 ) {
     let (db, rabbit) = (TestDatabase::new(kind), Rabbit::new().await);
-    let smtp = slow_relay(Duration::from_millis(60)).await;
+    let smtp = slow_relay(Duration::from_millis(100)).await;
     let mut worker = Settings::new(&db, &rabbit)
         .relay(&smtp)
         .set("LEASE", 3)
         .start()
         .await;
     db.add_people(7, PEOPLE);
+    let connection = rabbit.consuming_connection().await;
     publish(&rabbit, id).await;
-    smtp.wait_for(100, LIMIT).await;
-    rabbit.close_consuming_connection().await;
-    let taken = smtp.messages().len();
-    assert!(taken < PEOPLE, "closed too late");
+    smtp.wait_for(40, LIMIT).await;
+    assert!(rabbit.close(&connection).await);
+    assert!(smtp.messages().len() < PEOPLE, "closed too late");
     assert_eq!(db.wait_closed().await.status, "completed");
     worker.wait_healthy().await;
     rabbit.wait_counts(0, 0).await;
@@ -55,26 +56,37 @@ async fn a_lost_connection_is_no_new_message(
     everybody_once(&smtp, PEOPLE);
     let dispatch = db.dispatch();
     assert_eq!(dispatch.starts, 1, "it was adopted, not begun again");
+    assert!(dispatch.ack_proven);
     rabbit.clean().await;
 }
 
 /// The connection breaks again and again, so the message comes again and again.
 #[tokio::test]
-async fn several_lost_connections() {
+async fn several_broken_connections() {
     let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
     let smtp = slow_relay(Duration::from_millis(60)).await;
-    let worker = Settings::new(&db, &rabbit)
+    let port = proxy::free_port().await;
+    let target = rabbit::address();
+    let target = format!("127.0.0.1:{}", target.port().unwrap());
+    let mut link = Proxy::start(port, target.clone()).await;
+    let mut url = rabbit::address();
+    url.set_port(Some(port)).unwrap();
+    let mut worker = Settings::new(&db, &rabbit)
+        .set("LAVINMQ_URL", url)
         .relay(&smtp)
-        .set("SMTP_CONNECTIONS", 10)
+        .set("SMTP_CONNECTIONS", 8)
         .start()
         .await;
     db.add_people(7, PEOPLE);
     publish(&rabbit, Some("m-1")).await;
     for after in [50, 150, 250] {
         smtp.wait_for(after, LIMIT).await;
-        rabbit.close_consuming_connection().await;
+        link.cut().await;
+        link = Proxy::start(port, target.clone()).await;
     }
+    assert!(smtp.messages().len() < PEOPLE, "broken too late");
     assert_eq!(db.wait_closed().await.status, "completed");
+    worker.wait_healthy().await;
     rabbit.wait_counts(0, 0).await;
     worker.stop().await;
     everybody_once(&smtp, PEOPLE);
