@@ -84,7 +84,7 @@ impl Senders {
                     *open = Some(Open {
                         outlet,
                         proven: false,
-                    })
+                    });
                 }
                 Err(fault) => {
                     self.lane.not_now();
