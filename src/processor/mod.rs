@@ -11,6 +11,7 @@ mod lane;
 mod lease;
 mod outcome;
 mod sender;
+mod sweeper;
 mod work;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{DeliveryConfig, EmailConfig};
@@ -32,9 +34,13 @@ use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
 use job::Work;
 use lease::lock;
+use sweeper::Sweeper;
 use work::{Course, Ended};
 
 pub use engine::StartError;
+
+/// Dispatches that the sweeper works on at once.
+const SWEPT: usize = 16;
 
 /// The wall clock, as an argument.
 pub type Clock = fn() -> DateTime<Utc>;
@@ -110,7 +116,7 @@ impl Processor {
             match take_in(&self.engine, delivery, event, &self.stop).await {
                 Intake::Mine(claim, began) => {
                     let dispatch = claim.dispatch;
-                    match self.work_off(claim, delivery, began).await {
+                    match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
                         Ok(Ended::Stopped) => return leave(Some(dispatch)),
                         Ok(Ended::LeaseLost) => {}
@@ -154,10 +160,42 @@ impl Processor {
         }
     }
 
+    /// Takes up what nobody works on, until told to stop.
+    pub async fn sweep(self: Arc<Self>) {
+        let mut sweeper = Sweeper::new();
+        let mut swept = JoinSet::new();
+        let pause = Sweeper::pause(&self.engine);
+        while self
+            .stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+        {
+            while swept.try_join_next().is_some() {}
+            match sweeper.round(&self.engine, SWEPT - swept.len()).await {
+                Ok(claims) => {
+                    for (claim, began) in claims {
+                        let processor = Arc::clone(&self);
+                        swept.spawn(async move { processor.work_off_swept(claim, began).await });
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the sweeper cannot read the ledger"),
+            }
+        }
+        while swept.join_next().await.is_some() {}
+    }
+
+    async fn work_off_swept(&self, claim: Claim, began: Instant) {
+        let dispatch = claim.dispatch;
+        if let Err(why) = self.work_off(claim, None, began).await {
+            tracing::error!(dispatch.id = %dispatch, error = why, "this dispatch cannot be worked off here");
+        }
+    }
+
     async fn work_off(
         &self,
         claim: Claim,
-        delivery: &Arc<Delivery>,
+        delivery: Option<&Arc<Delivery>>,
         began: Instant,
     ) -> Result<Ended, String> {
         let Claim {
@@ -170,7 +208,7 @@ impl Processor {
         let lease = self
             .engine
             .leases
-            .hold(dispatch, token, Some(Arc::clone(delivery)), began);
+            .hold(dispatch, token, delivery.map(Arc::clone), began);
         let prepared = Plan::from_text(&plan)
             .map_err(|e| e.to_string())
             .and_then(|plan| Ok((intake::compose(&self.engine, &plan, created_at.and_utc())?, plan)));
