@@ -41,6 +41,7 @@ impl Settings {
     }
 
     /// Sets a variable; the last one wins.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts read better so")]
     pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.0.push((name.to_owned(), value.to_string()));
         self
