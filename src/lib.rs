@@ -3,6 +3,11 @@
 //!
 //! The modules stand in the order of a message's way; each uses only what stands below it.
 
+#[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+compile_error!(
+    "Herald keeps its ledger in a database: build it with at least one of the features sqlite, postgres and mysql"
+);
+
 pub mod cli;
 
 pub mod api;

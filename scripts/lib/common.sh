@@ -68,6 +68,7 @@ need_packages() {
     } </dev/null >"$WORK/apt.log" 2>&1 || {
         release_services
         tail -n 20 "$WORK/apt.log" >&2
+        note "error: apt-get could not install ${missing[*]}"
         return 1
     }
     release_services

@@ -169,11 +169,11 @@ fn immediate<T>(
     change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
     use diesel::connection::{AnsiTransactionManager, TransactionManager};
-    if let AnyConnection::Sqlite(sqlite) = conn {
+    if let Some(sqlite) = as_sqlite(conn) {
         AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
     }
     let end = |conn: &mut AnyConnection, commit: bool| -> Result<(), DbError> {
-        if let AnyConnection::Sqlite(sqlite) = conn {
+        if let Some(sqlite) = as_sqlite(conn) {
             if commit {
                 AnsiTransactionManager::commit_transaction(sqlite)?;
             } else {
@@ -188,6 +188,22 @@ fn immediate<T>(
             end(conn, false)?;
             Err(error)
         }
+    }
+}
+
+/// The SQLite connection within, in whatever set of databases this build has.
+#[cfg(feature = "sqlite")]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    expect(clippy::unnecessary_wraps, reason = "there are builds with other databases")
+)]
+pub(super) fn as_sqlite(conn: &mut AnyConnection) -> Option<&mut diesel::SqliteConnection> {
+    match conn {
+        #[cfg(feature = "postgres")]
+        AnyConnection::Postgres(_) => None,
+        #[cfg(feature = "mysql")]
+        AnyConnection::Mysql(_) => None,
+        AnyConnection::Sqlite(sqlite) => Some(sqlite),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Whether the database keeps what it committed. The promises of the ledger presume it.
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::connection::{AnyConnection, Database};
 use super::error::DbError;
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 #[derive(QueryableByName)]
 struct Setting {
-    #[diesel(sql_type = Text)]
+    #[diesel(sql_type = diesel::sql_types::Text)]
     value: String,
 }
 

@@ -1,7 +1,9 @@
 //! Creating and upgrading the database. The migrations are part of the program.
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 use diesel::RunQueryDsl;
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+#[cfg(feature = "sqlite")]
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::connection::{AnyConnection, Database};
@@ -75,7 +77,7 @@ impl Lock {
         match conn {
             #[cfg(feature = "postgres")]
             AnyConnection::Postgres(c) => {
-                c.batch_execute("SELECT pg_advisory_lock(4857021991)")?;
+                diesel::sql_query("SELECT pg_advisory_lock(4857021991)").execute(c)?;
                 Ok(Self::Named("SELECT pg_advisory_unlock(4857021991)"))
             }
             #[cfg(feature = "mysql")]
@@ -99,7 +101,7 @@ impl Lock {
             }
             #[cfg(feature = "sqlite")]
             Self::Transaction => {
-                if let AnyConnection::Sqlite(c) = conn {
+                if let Some(c) = super::connection::as_sqlite(conn) {
                     AnsiTransactionManager::commit_transaction(c)?;
                 }
             }

@@ -4,7 +4,13 @@ mod api;
 mod bad_messages;
 mod bad_participants;
 mod broker;
+mod commands;
+mod crash;
 mod mailer;
 mod main_job;
+mod missing;
+mod redelivery;
+mod stop;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

@@ -3,8 +3,10 @@
 #![expect(unreachable_pub, reason = "what the tests share is public to them")]
 
 pub mod certs;
+pub mod command;
 pub mod database;
 pub mod mail;
+pub mod mailed;
 pub mod proxy;
 pub mod rabbit;
 pub mod smtp;

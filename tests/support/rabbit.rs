@@ -138,33 +138,42 @@ impl Rabbit {
     /// Makes the broker close the connection that consumes the queue.
     pub async fn close_consuming_connection(&self) {
         within(async {
-            loop {
-                let consumers: Value = reqwest::get(api().join("api/consumers").unwrap())
-                    .await
-                    .unwrap()
-                    .json()
-                    .await
-                    .unwrap();
-                let mine = consumers
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .find(|c| c["queue"]["name"] == *self.broker.queue);
-                if let Some(name) = mine.and_then(|c| c["channel_details"]["connection_name"].as_str()) {
-                    let mut url = api();
-                    url.path_segments_mut()
-                        .unwrap()
-                        .pop_if_empty()
-                        .extend(["api", "connections", name]);
-                    let answer = reqwest::Client::new().delete(url).send().await.unwrap();
-                    if answer.status().is_success() {
-                        return;
-                    }
-                }
+            while !self.close(&self.consuming_connection().await).await {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
         .await;
+    }
+
+    /// The name of the connection that consumes the queue, as soon as the management API has it.
+    pub async fn consuming_connection(&self) -> String {
+        until("a consumer", LIMIT, async || {
+            let consumers: Value = reqwest::get(api().join("api/consumers").unwrap())
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap();
+            let mine = consumers
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|c| c["queue"]["name"] == *self.broker.queue)?;
+            let name = mine["channel_details"]["connection_name"].as_str()?;
+            Some(name.to_owned())
+        })
+        .await
+    }
+
+    /// Makes the broker close a connection; false when it knows of none with this name.
+    pub async fn close(&self, connection: &str) -> bool {
+        let mut url = api();
+        url.path_segments_mut()
+            .unwrap()
+            .pop_if_empty()
+            .extend(["api", "connections", connection]);
+        let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+        answer.status().is_success()
     }
 
     /// Publishes JSON as a good publisher does: persistent, with a `message_id`, which is returned.
@@ -191,6 +200,14 @@ impl Rabbit {
             let seen = self.described(&self.broker.queue).await;
             let counts = (&seen["messages_ready"], &seen["messages_unacknowledged"]);
             (counts == (&Value::from(ready), &Value::from(unacked))).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many messages are ready in the main queue.
+    pub async fn wait_ready(&self, count: u32) {
+        until(&format!("{count} ready"), LIMIT, async || {
+            (self.ready(&self.broker.queue).await == Some(count)).then_some(())
         })
         .await;
     }
