@@ -36,17 +36,28 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let (delivery, _verdict) = Delivery::local(&config.broker.queue, body, None);
     let delivery = Arc::new(delivery);
     let watching = tokio::spawn(watch(db, audience(&delivery.body)));
-    let judgement = tokio::select! {
-        judgement = processor.process(&delivery) => judgement,
-        () = cut_off(&shutdown, config.shutdown_grace) => {
-            processor.abort();
-            processor.process(&delivery).await
-        }
-    };
+    let judgement = process(&processor, &delivery, &shutdown, config.shutdown_grace).await;
     watching.abort();
     stop.cancel();
     processor.end().await;
     summary(judgement)
+}
+
+/// Waits for the end; after a stop no longer than the grace for what is under way.
+async fn process(
+    processor: &Processor,
+    delivery: &Arc<Delivery>,
+    shutdown: &Shutdown,
+    grace: Duration,
+) -> Judgement {
+    let mut processing = std::pin::pin!(processor.process(delivery));
+    tokio::select! {
+        judgement = &mut processing => judgement,
+        () = cut_off(shutdown, grace) => {
+            processor.abort();
+            processing.await
+        }
+    }
 }
 
 async fn cut_off(shutdown: &Shutdown, grace: Duration) {

@@ -2,6 +2,7 @@
 //! together, longer each time, instead of hammering it; the log has one line for the loss and one for the
 //! return.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 #[derive(Debug)]
 pub struct Health {
     relay: String,
+    failing: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -28,6 +30,7 @@ impl Health {
     pub fn new(relay: String) -> Self {
         Self {
             relay,
+            failing: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -43,15 +46,18 @@ impl Health {
         self.lock().closed_until.filter(|until| *until > Instant::now())
     }
 
-    /// A connection works, up to AUTH.
+    /// The relay has judged an e-mail. Cheap while nothing is wrong.
     pub fn passed(&self) {
+        if !self.failing.swap(false, Ordering::Relaxed) {
+            return;
+        }
         let failures = std::mem::take(&mut *self.lock()).failures;
         if failures > 0 {
             tracing::info!(relay = self.relay, "the relay is back");
         }
     }
 
-    /// A connection could not be had.
+    /// A connection could not be had, or broke before anything was judged on it.
     pub fn failed(&self, fault: &Fault) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -63,6 +69,7 @@ impl Health {
             .saturating_mul(1 << state.failures.min(16))
             .min(BACKOFF.1);
         state.failures += 1;
+        self.failing.store(true, Ordering::Relaxed);
         state.closed_until = Some(now + wait);
         let first = state.failures == 1;
         drop(state);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::holder;
@@ -29,17 +30,23 @@ pub(super) enum Intake {
     Settled(DispatchId, DispatchStatus),
     /// The same id came before with another body.
     Conflict(DispatchId),
-    /// The delivery went away meanwhile; the broker brings it again.
+    /// The delivery went away meanwhile, or it is time to stop; the broker brings it again.
     Gone,
     /// It cannot be told to anybody: a template or a stored plan is broken.
     Impossible(String),
 }
 
-/// Takes a message in, waiting as long as it takes.
-pub(super) async fn take_in(engine: &Engine, delivery: &Arc<Delivery>, message: &EventMessage) -> Intake {
+/// Takes a message in, waiting as long as it takes. A stop is heeded between the steps, never within one:
+/// a lease that was just taken must be known to somebody.
+pub(super) async fn take_in(
+    engine: &Engine,
+    delivery: &Arc<Delivery>,
+    message: &EventMessage,
+    stop: &CancellationToken,
+) -> Intake {
     let mut others = Vec::new();
     loop {
-        if !delivery.is_live() {
+        if !delivery.is_live() || stop.is_cancelled() {
             return Intake::Gone;
         }
         let seen = match accept(engine, delivery, message, &others).await {
@@ -71,7 +78,7 @@ pub(super) async fn take_in(engine: &Engine, delivery: &Arc<Delivery>, message: 
                     return Intake::Ours(seen.dispatch);
                 }
             }
-            None => match watch(engine, delivery, seen, anonymous).await {
+            None => match watch(engine, delivery, seen, anonymous, stop).await {
                 Watched::Claimed(claim, began) => return Intake::Mine(claim, began),
                 Watched::HasOwnDelivery(id) => others.push(id),
                 Watched::Changed => {}
@@ -89,7 +96,13 @@ enum Watched {
 }
 
 /// Watches a lease that another process holds, until it ends, changes hands or falls silent.
-async fn watch(engine: &Engine, delivery: &Delivery, first: Seen, anonymous: bool) -> Watched {
+async fn watch(
+    engine: &Engine,
+    delivery: &Delivery,
+    first: Seen,
+    anonymous: bool,
+    stop: &CancellationToken,
+) -> Watched {
     let period = engine.leases.period();
     let mut seen = first;
     let mut since = Instant::now();
@@ -100,8 +113,9 @@ async fn watch(engine: &Engine, delivery: &Delivery, first: Seen, anonymous: boo
             tracing::info!(dispatch.id = %seen.dispatch, dead, "taking over a dispatch whose worker is silent");
             return take_over(engine, seen).await;
         }
-        tokio::time::sleep((period / 6).clamp(Duration::from_millis(20), PAUSE)).await;
-        if !delivery.is_live() {
+        let pause = (period / 6).clamp(Duration::from_millis(20), PAUSE);
+        let paused = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        if paused.is_none() || !delivery.is_live() {
             return Watched::Changed;
         }
         let dispatch = seen.dispatch;

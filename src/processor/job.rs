@@ -33,6 +33,8 @@ pub(super) struct Job {
     pub(super) work: Arc<Work>,
     /// How often the lane failed while it was at this one.
     pub(super) lane_faults: u32,
+    /// What the lane had passed when it first failed at this one.
+    pub(super) passed_then: u64,
 }
 
 impl Job {

@@ -48,17 +48,18 @@ impl Lane {
         self.waiting.add_permits(count);
     }
 
-    /// Puts a job that was not handed over back to the front.
-    pub(super) fn push_back(&self, job: Job) {
+    /// Puts a job that was not handed over back, behind the others of its dispatch: if it is the cause, they
+    /// pass in between.
+    pub(super) fn requeue(&self, job: Job) {
         let mut turns = lock(&self.turns);
         if let Some(turn) = turns
             .iter_mut()
             .find(|t| t.work.dispatch() == job.work.dispatch())
         {
-            turn.jobs.push_front(job);
+            turn.jobs.push_back(job);
         } else {
             let work = Arc::clone(&job.work);
-            turns.push_front(Turn {
+            turns.push_back(Turn {
                 work,
                 jobs: VecDeque::from([job]),
             });

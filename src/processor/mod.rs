@@ -107,11 +107,7 @@ impl Processor {
 
     async fn process_event(&self, delivery: &Arc<Delivery>, event: &EventMessage) -> Judgement {
         loop {
-            let intake = take_in(&self.engine, delivery, event);
-            let Some(intake) = self.stop.run_until_cancelled(intake).await else {
-                return leave(None);
-            };
-            match intake {
+            match take_in(&self.engine, delivery, event, &self.stop).await {
                 Intake::Mine(claim, began) => {
                     let dispatch = claim.dispatch;
                     match self.work_off(claim, delivery, began).await {

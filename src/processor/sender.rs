@@ -49,31 +49,43 @@ pub(super) struct Senders {
     pub(super) abort: CancellationToken,
 }
 
+/// A connection that is open.
+struct Open {
+    outlet: Outlet,
+    /// Something was judged on it. One that breaks before says something about the relay.
+    proven: bool,
+}
+
 impl Senders {
     /// One connection's life: waits for work, connects, hands over, until told to stop.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut outlet = None;
-        while let Some(ready) = self.stop.run_until_cancelled(self.ready(&mut outlet)).await {
+        let mut open = None;
+        while let Some(ready) = self.stop.run_until_cancelled(self.ready(&mut open)).await {
             // Behind this point a job is ours, so a stop no longer cuts in.
             if let Some(permit) = ready
                 && let Some(job) = self.lane.pop()
             {
-                self.attend(&mut outlet, job, permit).await;
+                self.attend(&mut open, job, permit).await;
             }
-            outlet = outlet.take().filter(Outlet::is_usable);
+            open = open.take().filter(|o: &Open| o.outlet.is_usable());
         }
-        quit(&mut outlet).await;
+        quit(&mut open).await;
     }
 
     /// Waits until there is work, a connection, and a permit of W.
-    async fn ready(&self, outlet: &mut Option<Outlet>) -> Option<OwnedSemaphorePermit> {
+    async fn ready(&self, open: &mut Option<Open>) -> Option<OwnedSemaphorePermit> {
         if tokio::time::timeout(IDLE, self.lane.wait()).await.is_err() {
-            quit(outlet).await;
+            quit(open).await;
             return None;
         }
-        if outlet.is_none() {
+        if open.is_none() {
             match self.connect().await {
-                Ok(fresh) => *outlet = Some(fresh),
+                Ok(outlet) => {
+                    *open = Some(Open {
+                        outlet,
+                        proven: false,
+                    })
+                }
                 Err(fault) => {
                     self.lane.not_now();
                     self.health.failed(&fault);
@@ -89,17 +101,15 @@ impl Senders {
             Way::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
             Way::Relay(relay) => {
                 self.health.wait().await;
-                let conversation = relay.connect().await?;
-                self.health.passed();
-                Ok(Outlet::Smtp(Box::new(conversation)))
+                Ok(Outlet::Smtp(Box::new(relay.connect().await?)))
             }
         }
     }
 
     /// From a job to its outcome on the way into the ledger.
-    async fn attend(&self, outlet: &mut Option<Outlet>, mut job: Job, permit: OwnedSemaphorePermit) {
-        let Some(outlet) = outlet else {
-            return self.lane.push_back(job);
+    async fn attend(&self, open: &mut Option<Open>, mut job: Job, permit: OwnedSemaphorePermit) {
+        let Some(open) = open else {
+            return self.lane.requeue(job);
         };
         if !job.work.lease.holds(Instant::now()) {
             return drop_job(&job);
@@ -117,33 +127,39 @@ impl Senders {
                 );
             }
         };
-        let before = self.passed.load(Ordering::Relaxed);
-        let Some(handover) = self.hand_over(outlet, &job, &to, &email).await else {
+        let Some(handover) = self.hand_over(&mut open.outlet, &job, &to, &email).await else {
             return drop_job(&job);
         };
-        match &handover {
-            Handover::Accepted(_) => {
-                self.passed.fetch_add(1, Ordering::Relaxed);
-            }
-            Handover::Unsent(fault) => {
-                job.lane_faults += 1;
-                tracing::debug!(notification.id = %job.row.id, %fault, "not handed over");
-            }
-            _ => {}
-        }
-        let lane_passes = self.passed.load(Ordering::Relaxed) > before;
+        let lane_passes = self.observe(open, &mut job, &handover);
         let faults = (job.lane_faults, lane_passes);
-        match judge(
-            handover,
-            job.row.attempts,
-            faults,
-            &self.config,
-            (self.now)().naive_utc(),
-        ) {
+        let now = (self.now)().naive_utc();
+        match judge(handover, job.row.attempts, faults, &self.config, now) {
             Next::Record(outcome) => self.record(job, outcome, permit),
             Next::Requeue if self.stop.is_cancelled() => drop_job(&job),
-            Next::Requeue => self.lane.push_back(job),
+            Next::Requeue => self.lane.requeue(job),
         }
+    }
+
+    /// What a handover says about the lane; returns whether others have passed since it first failed at
+    /// this job.
+    fn observe(&self, open: &mut Open, job: &mut Job, handover: &Handover) -> bool {
+        let passed = self.passed.load(Ordering::Relaxed);
+        let Handover::Unsent(fault) = handover else {
+            open.proven = true;
+            self.passed.fetch_add(1, Ordering::Relaxed);
+            self.health.passed();
+            return false;
+        };
+        tracing::debug!(notification.id = %job.row.id, %fault, "not handed over");
+        if job.lane_faults == 0 {
+            job.passed_then = passed;
+        }
+        job.lane_faults += 1;
+        // A connection that broke while it lay idle says nothing about the relay.
+        if !open.proven || fault.reply().is_some() {
+            self.health.failed(fault);
+        }
+        passed > job.passed_then
     }
 
     /// `None`: nothing happened, because the lease or the time to stop took it back.
@@ -212,9 +228,9 @@ impl Senders {
     }
 }
 
-async fn quit(outlet: &mut Option<Outlet>) {
-    if let Some(outlet) = outlet.take() {
-        outlet.quit().await;
+async fn quit(open: &mut Option<Open>) {
+    if let Some(open) = open.take() {
+        open.outlet.quit().await;
     }
 }
 

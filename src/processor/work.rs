@@ -195,6 +195,7 @@ impl Course {
             row,
             work: Arc::clone(work),
             lane_faults: 0,
+            passed_then: 0,
         });
         self.engine.lane.push(work, jobs.collect::<Vec<_>>().into_iter());
         if let Some(at) = brought.next_due {

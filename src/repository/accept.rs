@@ -11,6 +11,9 @@ use super::lease::{Claim, Seen, claim_free};
 use super::schema::{dispatches, participants};
 use crate::domain::{DispatchId, DispatchStatus, EventId, LeaseToken, TenantId};
 
+/// Equal messages without id that are looked at, newest first.
+const EQUAL: i64 = 100;
+
 /// What makes two messages the same message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageKey {
@@ -102,12 +105,15 @@ fn accept_anonymous(
     who: &Claimant,
     others: &[DispatchId],
 ) -> Result<Accepted, DbError> {
-    let equal = dispatches::table
-        .filter(dispatches::message_key.like(format!("{hash}:%")))
+    let prefix = format!("{hash}:");
+    let mut equal: Vec<Row> = dispatches::table
+        .filter(dispatches::body_hash.eq(&new.body_hash))
+        .filter(dispatches::message_id.is_null())
         .order(dispatches::created_at.desc())
-        .limit(100)
+        .limit(EQUAL)
         .select(Row::as_select())
         .load(conn)?;
+    equal.retain(|row| row.message_key.starts_with(&prefix));
     for row in equal
         .iter()
         .filter(|r| r.status == DispatchStatus::Running.as_str())
@@ -133,7 +139,7 @@ fn accept_anonymous(
         .iter()
         .filter_map(|r| r.message_key.rsplit(':').next()?.parse::<u64>().ok())
         .max();
-    insert(conn, new, format!("{hash}:{}", number.map_or(0, |n| n + 1)), who)
+    insert(conn, new, format!("{prefix}{}", number.map_or(0, |n| n + 1)), who)
 }
 
 fn take_up(conn: &mut AnyConnection, row: &Row, who: &Claimant) -> Result<Accepted, DbError> {

@@ -8,6 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
 use diesel::{Connection, RunQueryDsl};
 use secrecy::ExposeSecret;
+use tokio::sync::Semaphore;
 
 use super::error::DbError;
 use crate::config::{DatabaseConfig, DatabaseTarget};
@@ -37,10 +38,24 @@ const POOL: u32 = 4;
 /// Handle to the database: cheap to clone, connects when first used.
 #[derive(Clone)]
 pub struct Database {
-    reads: Pool<Manager>,
-    writes: Pool<Manager>,
-    beats: Pool<Manager>,
+    reads: Gated,
+    writes: Gated,
+    beats: Gated,
     ledger: Pool<Manager>,
+}
+
+/// A pool whose callers queue up in order, without each of them blocking a thread.
+#[derive(Clone)]
+struct Gated {
+    pool: Pool<Manager>,
+    gate: Arc<Semaphore>,
+}
+
+impl Gated {
+    fn new(pool: Pool<Manager>) -> Self {
+        let gate = Arc::new(Semaphore::new(pool.max_size() as usize));
+        Self { pool, gate }
+    }
 }
 
 impl Database {
@@ -59,16 +74,16 @@ impl Database {
                 .error_handler(Box::new(QuietErrors))
                 .build_unchecked(Manager::new(url.clone()))
         };
-        let writes = pool(if matches!(config.target, DatabaseTarget::Sqlite(_)) {
-            1
-        } else {
-            POOL
-        });
         let is_sqlite = matches!(config.target, DatabaseTarget::Sqlite(_));
+        let writes = Gated::new(pool(if is_sqlite { 1 } else { POOL }));
         Ok(Self {
-            reads: if is_sqlite { pool(POOL) } else { writes.clone() },
-            ledger: if is_sqlite { writes.clone() } else { pool(1) },
-            beats: pool(1),
+            reads: if is_sqlite {
+                Gated::new(pool(POOL))
+            } else {
+                writes.clone()
+            },
+            ledger: if is_sqlite { writes.pool.clone() } else { pool(1) },
+            beats: Gated::new(pool(1)),
             writes,
         })
     }
@@ -78,7 +93,7 @@ impl Database {
         &self,
         question: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        blocking(self.reads.clone(), question).await
+        blocking(&self.reads, question).await
     }
 
     /// Runs `change` in one transaction.
@@ -86,7 +101,7 @@ impl Database {
         &self,
         change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        blocking(self.writes.clone(), |conn| transaction(conn, change)).await
+        blocking(&self.writes, |conn| transaction(conn, change)).await
     }
 
     /// Runs `change` in one transaction on the connection that is reserved for beats (rule R1).
@@ -94,7 +109,7 @@ impl Database {
         &self,
         change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        blocking(self.beats.clone(), |conn| transaction(conn, change)).await
+        blocking(&self.beats, |conn| transaction(conn, change)).await
     }
 
     /// Runs `change` in one transaction on the calling thread: for the ledger's writer, which has one
@@ -117,12 +132,18 @@ impl Database {
 }
 
 async fn blocking<T: Send + 'static>(
-    pool: Pool<Manager>,
+    to: &Gated,
     work: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
 ) -> Result<T, DbError> {
-    tokio::task::spawn_blocking(move || work(&mut *checkout(&pool)?))
-        .await
-        .map_err(|e| DbError::Fault(format!("a database task ended early: {e}")))?
+    let gone = || DbError::Fault("the database was closed".into());
+    let turn = Arc::clone(&to.gate).acquire_owned().await.map_err(|_| gone())?;
+    let pool = to.pool.clone();
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work(&mut *checkout(&pool)?)
+    })
+    .await
+    .map_err(|e| DbError::Fault(format!("a database task ended early: {e}")))?
 }
 
 fn checkout(pool: &Pool<Manager>) -> Result<PooledConnection<Manager>, DbError> {
@@ -244,7 +265,7 @@ impl CustomizeConnection<AnyConnection, diesel::r2d2::Error> for Prepare {
             AnyConnection::Postgres(_) => "SET TIME ZONE 'UTC'; SET statement_timeout = '60s';",
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(_) => {
-                "SET time_zone = '+00:00', SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+                "SET time_zone = '+00:00'; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
             }
         };
         conn.batch_execute(setup).map_err(diesel::r2d2::Error::QueryError)

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use super::connection::AnyConnection;
 use super::error::DbError;
+use super::foreign::{event_texts, readable};
 use super::schema::events;
 
 /// A row of `events`, as somebody else wrote it.
@@ -24,30 +25,36 @@ pub struct EventRow {
     pub url: Option<String>,
 }
 
-/// The row of an event, if there is one. A time that is none (SQLite stores any text) counts as unknown.
+/// The row of an event, if there is one. A time that is none (SQLite stores anything) counts as unknown.
 pub fn event_row(conn: &mut AnyConnection, id: i64) -> Result<Option<EventRow>, DbError> {
-    type Texts = (Option<String>, Option<String>, Option<String>, Option<String>);
-    let row = events::table.find(id);
-    let texts: Option<Texts> = row
-        .select((events::title, events::timezone, events::location, events::url))
+    type Bytes = Option<Vec<u8>>;
+    let texts: Option<(Bytes, Bytes, Bytes, Bytes)> = event_texts::table
+        .find(id)
+        .select((
+            event_texts::title,
+            event_texts::timezone,
+            event_texts::location,
+            event_texts::url,
+        ))
         .first(conn)
         .optional()?;
     let Some((title, timezone, location, url)) = texts else {
         return Ok(None);
     };
-    let starts_at = readable(row.select(events::starts_at).first(conn), id)?;
-    let ends_at = readable(row.select(events::ends_at).first(conn), id)?;
+    let row = events::table.find(id);
+    let starts_at = known(row.select(events::starts_at).first(conn), id)?;
+    let ends_at = known(row.select(events::ends_at).first(conn), id)?;
     Ok(Some(EventRow {
-        title,
+        title: title.map(readable),
         starts_at,
         ends_at,
-        timezone,
-        location,
-        url,
+        timezone: timezone.map(readable),
+        location: location.map(readable),
+        url: url.map(readable),
     }))
 }
 
-fn readable(time: QueryResult<Option<NaiveDateTime>>, event: i64) -> Result<Option<NaiveDateTime>, DbError> {
+fn known(time: QueryResult<Option<NaiveDateTime>>, event: i64) -> Result<Option<NaiveDateTime>, DbError> {
     match time {
         Err(diesel::result::Error::DeserializationError(error)) => {
             tracing::warn!(event, %error, "a time in the events table cannot be read; sent without it");

@@ -9,6 +9,7 @@ mod durability;
 mod echo;
 mod error;
 mod events;
+mod foreign;
 mod insert;
 mod lease;
 mod ledger;

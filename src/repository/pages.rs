@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::connection::AnyConnection;
 use super::error::DbError;
+use super::foreign::{audience, readable};
 use super::insert::insert_new;
 use super::lease::under;
-use super::schema::{dispatches, notifications, participants};
+use super::schema::{dispatches, notifications};
 use crate::domain::{
     Channel, DispatchId, DisplayName, EmailAddress, LeaseToken, NotificationId, NotificationStatus, one_line,
 };
@@ -18,7 +19,7 @@ use crate::domain::{
 /// Longest text kept for an address that is none, in characters.
 const MAX_RECIPIENT: usize = 320;
 
-/// Longest name kept in the ledger, in characters: longer than what is shown, short enough for a row.
+/// Longest locale kept, in characters.
 const MAX_LOCALE: usize = 35;
 
 /// What the ledger has to hand over: one open notification.
@@ -66,7 +67,7 @@ pub struct PageRequest<'a> {
     pub now: NaiveDateTime,
 }
 
-type Participant = (i64, String, String, Option<String>, bool);
+type Participant = (i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool);
 
 /// Reads the next page and writes its notifications.
 pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<Page, DbError> {
@@ -92,27 +93,28 @@ pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<P
             dispatches::last_participant_id,
         ))
         .first(conn)?;
-    let audience: Vec<Participant> = participants::table
-        .filter(participants::event_id.eq(event.unwrap_or(0)))
-        .filter(participants::id.gt(cursor).and(participants::id.le(last)))
-        .order(participants::id)
+    let people: Vec<Participant> = audience::table
+        .filter(audience::event_id.eq(event.unwrap_or(0)))
+        .filter(audience::id.gt(cursor).and(audience::id.le(last)))
+        .order(audience::id)
         .limit(i64::try_from(size).unwrap_or(i64::MAX))
         .select((
-            participants::id,
-            participants::email,
-            participants::name,
-            participants::locale,
-            participants::unsubscribed_at.is_not_null(),
+            audience::id,
+            audience::email,
+            audience::name,
+            audience::locale,
+            audience::unsubscribed_at.is_not_null(),
         ))
         .load(conn)?;
-    let end = audience.len() < size;
+    let read = people.len();
+    let end = read < size;
     let cursor = if end {
         last
     } else {
-        audience.last().map_or(last, |p| p.0)
+        people.last().map_or(last, |p| p.0)
     };
-    let fresh: Vec<NewNotification> = audience
-        .iter()
+    let fresh: Vec<NewNotification> = people
+        .into_iter()
         .map(|p| NewNotification::of(p, dispatch, domain, now))
         .collect();
     let before = notifications::table
@@ -130,7 +132,7 @@ pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<P
         open_rows(conn, dispatch, NotificationId(before.unwrap_or(0)), fresh.len())?
     };
     Ok(Page {
-        participants: audience.len(),
+        participants: read,
         rows,
         end: end || cursor == last,
     })
@@ -242,34 +244,51 @@ pub(super) struct NewNotification {
 impl NewNotification {
     /// An address that can be no mailbox fails here, alone and with its reason; an unsubscribed
     /// participant is told nothing, and that is recorded.
-    fn of(p: &Participant, dispatch: DispatchId, domain: &str, now: NaiveDateTime) -> Self {
+    fn of(p: Participant, dispatch: DispatchId, domain: &str, now: NaiveDateTime) -> Self {
         let (participant_id, email, name, locale, unsubscribed) = p;
-        let (recipient, status, error) = match email.parse::<EmailAddress>() {
-            Err(why) => (
-                one_line(email, MAX_RECIPIENT),
+        let failed = |text: &str, why: String| {
+            (
+                no_address(text, participant_id),
                 NotificationStatus::Failed,
-                Some(why.to_string()),
-            ),
-            Ok(address) if *unsubscribed => (
-                address.to_string(),
-                NotificationStatus::Suppressed,
-                Some("unsubscribed".to_owned()),
-            ),
-            Ok(address) => (address.to_string(), NotificationStatus::Pending, None),
+                Some(why),
+            )
+        };
+        let (recipient, status, error) = match String::from_utf8(email) {
+            Err(e) => failed(&readable(e.into_bytes()), "the address is not UTF-8".to_owned()),
+            Ok(email) => match email.parse::<EmailAddress>() {
+                Err(why) => failed(&email, why.to_string()),
+                Ok(address) if unsubscribed => (
+                    address.to_string(),
+                    NotificationStatus::Suppressed,
+                    Some("unsubscribed".to_owned()),
+                ),
+                Ok(address) => (address.to_string(), NotificationStatus::Pending, None),
+            },
         };
         Self {
             message_id: message_id(dispatch, Channel::Email, &recipient, domain),
             dispatch_id: dispatch.to_string(),
             channel: Channel::Email.as_str(),
             recipient,
-            participant_id: *participant_id,
-            name: DisplayName::clean(name).as_str().to_owned(),
-            locale: locale.as_deref().map(|l| one_line(l, MAX_LOCALE)),
+            participant_id,
+            name: DisplayName::clean(&readable(name)).as_str().to_owned(),
+            locale: locale.map(|l| one_line(&readable(l), MAX_LOCALE)),
             status: status.as_str(),
             error,
             created_at: now,
             updated_at: now,
         }
+    }
+}
+
+/// What is kept of an address that is none. It is never one itself: cleaned of what made it impossible
+/// it could equal a good address, and would take that one's only place in the ledger.
+fn no_address(text: &str, participant: i64) -> String {
+    let shown = one_line(text, MAX_RECIPIENT);
+    if shown.parse::<EmailAddress>().is_ok() {
+        format!("{shown} (participant {participant})")
+    } else {
+        shown
     }
 }
 

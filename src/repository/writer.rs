@@ -1,5 +1,6 @@
 //! Group commit: one thread writes outcomes into the ledger. It flushes whatever has gathered as soon as
-//! its last commit returned, so a slow disk makes larger groups, not a longer queue. An outcome's ticket
+//! its last commit returned and a moment has passed, so a slow disk makes larger groups, not a longer
+//! queue. An outcome's ticket
 //! is given back only after its commit; while the database is away the writer holds what it has and
 //! tries again.
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::NaiveDateTime;
 
@@ -17,6 +18,9 @@ use super::ledger::{Entry, record};
 
 /// Entries in one transaction at most.
 const GROUP: usize = 2000;
+
+/// Least time from the start of one commit to that of the next.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Waits between tries while the database is away: doubling from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -48,7 +52,9 @@ impl<T: Send + 'static> Writer<T> {
         let thread = std::thread::Builder::new()
             .name("herald-ledger".into())
             .spawn(move || {
-                while let Some((group, tickets)) = next_group(&gathered) {
+                let mut last = None;
+                while let Some((group, tickets)) = next_group(&gathered, last) {
+                    last = Some(Instant::now());
                     match commit(&db, &group, &now, &abandon) {
                         Some(taken) => committed(tickets.into_iter().zip(taken).collect()),
                         None => return,
@@ -66,8 +72,12 @@ impl<T: Send + 'static> Writer<T> {
     }
 }
 
-fn next_group<T>(gathered: &Receiver<(Entry, T)>) -> Option<(Vec<Entry>, Vec<T>)> {
+fn next_group<T>(gathered: &Receiver<(Entry, T)>, last: Option<Instant>) -> Option<(Vec<Entry>, Vec<T>)> {
     let first = gathered.recv().ok()?;
+    // The first after a pause goes at once; in a stream a commit for each would cost more than the e-mail.
+    if let Some(wait) = last.and_then(|at| PACE.checked_sub(at.elapsed())) {
+        std::thread::sleep(wait);
+    }
     Some(
         std::iter::once(first)
             .chain(gathered.try_iter())

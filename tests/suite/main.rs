@@ -1,6 +1,16 @@
 //! The integration tests, in one binary.
 
+mod api;
+mod bad_messages;
+mod bad_participants;
 mod broker;
+mod commands;
+mod crash;
 mod mailer;
+mod main_job;
+mod missing;
+mod redelivery;
+mod stop;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

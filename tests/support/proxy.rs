@@ -4,6 +4,7 @@
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A free port on the loopback interface, nobody listening.
 pub async fn free_port() -> u16 {
@@ -11,19 +12,31 @@ pub async fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Forwards a port for as long as it lives.
-pub struct Proxy(watch::Sender<()>);
+/// Forwards a port for as long as it lives; then its connections break.
+pub struct Proxy {
+    silence: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 impl Proxy {
     /// Forwards `port` to `target` from now on.
     pub async fn start(port: u16, target: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let (silence, silenced) = watch::channel(());
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
+            // Dropped with this task, and the connections with it.
+            let mut connections = JoinSet::new();
             while let Ok((mut near, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
                 let (target, mut silenced) = (target.clone(), silenced.clone());
                 silenced.mark_unchanged();
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let mut far = TcpStream::connect(target).await.unwrap();
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
@@ -33,11 +46,17 @@ impl Proxy {
                 });
             }
         });
-        Self(silence)
+        Self { silence, task }
     }
 
     /// From now on the connections there are stay open without a byte; new ones are forwarded.
     pub fn silence(&self) {
-        self.0.send_replace(());
+        self.silence.send_replace(());
+    }
+
+    /// Breaks the connections and refuses new ones; returns when that is so.
+    pub async fn cut(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
     }
 }

@@ -18,6 +18,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::until;
+
 /// Nothing in these tests takes longer.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -136,33 +138,84 @@ impl Rabbit {
     /// Makes the broker close the connection that consumes the queue.
     pub async fn close_consuming_connection(&self) {
         within(async {
-            loop {
-                let consumers: Value = reqwest::get(api().join("api/consumers").unwrap())
-                    .await
-                    .unwrap()
-                    .json()
-                    .await
-                    .unwrap();
-                let mine = consumers
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .find(|c| c["queue"]["name"] == *self.broker.queue);
-                if let Some(name) = mine.and_then(|c| c["channel_details"]["connection_name"].as_str()) {
-                    let mut url = api();
-                    url.path_segments_mut()
-                        .unwrap()
-                        .pop_if_empty()
-                        .extend(["api", "connections", name]);
-                    let answer = reqwest::Client::new().delete(url).send().await.unwrap();
-                    if answer.status().is_success() {
-                        return;
-                    }
-                }
+            while !self.close(&self.consuming_connection().await).await {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
         .await;
+    }
+
+    /// The name of the connection that consumes the queue, as soon as the management API has it.
+    pub async fn consuming_connection(&self) -> String {
+        until("a consumer", LIMIT, async || {
+            let consumers: Value = reqwest::get(api().join("api/consumers").unwrap())
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap();
+            let mine = consumers
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|c| c["queue"]["name"] == *self.broker.queue)?;
+            let name = mine["channel_details"]["connection_name"].as_str()?;
+            Some(name.to_owned())
+        })
+        .await
+    }
+
+    /// Makes the broker close a connection; false when it knows of none with this name.
+    pub async fn close(&self, connection: &str) -> bool {
+        let mut url = api();
+        url.path_segments_mut()
+            .unwrap()
+            .pop_if_empty()
+            .extend(["api", "connections", connection]);
+        let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+        answer.status().is_success()
+    }
+
+    /// Publishes JSON as a good publisher does: persistent, with a `message_id`, which is returned.
+    pub async fn send(&self, message: &Value) -> String {
+        let id = uuid::Uuid::new_v4().to_string();
+        self.send_as(&id, message).await;
+        id
+    }
+
+    /// The same with a given `message_id`.
+    pub async fn send_as(&self, id: &str, message: &Value) {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_content_type("application/json".into())
+            .with_message_id(id.into());
+        self.publish(message.to_string().as_bytes(), properties).await;
+    }
+
+    /// Waits until the management API, which is up to half a second late, counts so many ready and
+    /// unacked messages in the main queue.
+    pub async fn wait_counts(&self, ready: u64, unacked: u64) {
+        let what = format!("{ready} ready, {unacked} unacked");
+        until(&what, LIMIT, async || {
+            let seen = self.described(&self.broker.queue).await;
+            let counts = (&seen["messages_ready"], &seen["messages_unacknowledged"]);
+            (counts == (&Value::from(ready), &Value::from(unacked))).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many messages are ready in the main queue.
+    pub async fn wait_ready(&self, count: u32) {
+        until(&format!("{count} ready"), LIMIT, async || {
+            (self.ready(&self.broker.queue).await == Some(count)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits for a dead letter and takes it away.
+    pub async fn wait_dead(&self) -> BasicGetMessage {
+        let dead = self.dead();
+        until("a dead letter", LIMIT, async || self.take(&dead).await).await
     }
 
     /// Removes both queues.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -64,6 +64,8 @@ pub enum Action {
     AcceptAndHang,
     /// Waits, then the usual.
     Delay(Duration),
+    /// Waits until it is true, then the usual.
+    Until(watch::Receiver<bool>),
     /// The usual, and these bytes in the same write.
     Inject(&'static str),
 }

@@ -54,6 +54,7 @@ CREATE TABLE dispatches (
 ) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 CREATE INDEX dispatches_by_status ON dispatches (status, due_at);
 CREATE INDEX dispatches_by_event ON dispatches (event_id);
+CREATE INDEX dispatches_by_body ON dispatches (body_hash);
 
 -- One recipient over one channel. No foreign key: rows appear only under the lease of their
 -- dispatch, and a check for each row would cost. The unique index also answers "what did this address get?".

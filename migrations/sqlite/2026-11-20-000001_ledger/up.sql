@@ -53,6 +53,7 @@ CREATE TABLE dispatches (
 );
 CREATE INDEX dispatches_by_status ON dispatches (status, due_at);
 CREATE INDEX dispatches_by_event ON dispatches (event_id);
+CREATE INDEX dispatches_by_body ON dispatches (body_hash);
 
 -- One recipient over one channel. No foreign key: rows appear only under the lease of their
 -- dispatch, and a check for each row would cost. The unique index also answers "what did this address get?".

@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Action, At, Attempt, Event, Message, Shared, Tls};
@@ -32,6 +33,11 @@ enum Done {
 
 fn ended() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
+}
+
+async fn opened(mut gate: watch::Receiver<bool>) -> io::Result<()> {
+    let opened = gate.wait_for(|open| *open).await;
+    opened.map(drop).map_err(|_| ended())
 }
 
 pub(super) async fn run(tcp: TcpStream, number: usize, shared: &Shared) -> io::Result<()> {
@@ -245,12 +251,14 @@ impl Session<'_> {
             .script
             .as_ref()
             .and_then(|script| script(&event));
-        if let Some(Action::Delay(time)) = action {
-            tokio::time::sleep(time).await;
+        match action.clone() {
+            Some(Action::Delay(time)) => tokio::time::sleep(time).await,
+            Some(Action::Until(gate)) => opened(gate).await?,
+            _ => {}
         }
         let reply = "250 2.0.0 queued";
         match action {
-            None | Some(Action::Delay(_) | Action::Inject(_)) => {
+            None | Some(Action::Delay(_) | Action::Until(_) | Action::Inject(_)) => {
                 self.attempt(At::Dot, reply);
                 self.record(message);
                 let more = if let Some(Action::Inject(more)) = action {
@@ -342,6 +350,12 @@ impl Session<'_> {
             }
             Action::Delay(time) => {
                 tokio::time::sleep(time).await;
+                self.attempt(at, usual);
+                self.say(usual).await?;
+                Ok(Done::Usual)
+            }
+            Action::Until(gate) => {
+                opened(gate).await?;
                 self.attempt(at, usual);
                 self.say(usual).await?;
                 Ok(Done::Usual)

@@ -1,0 +1,174 @@
+//! The program itself, as a child process: `herald run` with an environment of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use reqwest::Response;
+use tempfile::TempDir;
+
+use super::database::TestDatabase;
+use super::rabbit::{self, Rabbit};
+use super::smtp::SmtpServer;
+use super::until;
+
+/// For a start, or for an answer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The environment of a worker; workers started from the same settings share queue and database.
+#[derive(Clone)]
+pub struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    /// Dummy mode, no log file; what is not said here has its default.
+    pub fn new(database: &TestDatabase, rabbit: &Rabbit) -> Self {
+        Self(Vec::new())
+            .set("DATABASE_URL", database.url())
+            .set("LAVINMQ_URL", rabbit::address())
+            .set("LAVINMQ_QUEUE", &rabbit.broker.queue)
+            .set("LOG_FILE", "")
+    }
+
+    /// Real e-mails, in plain text, to this server.
+    pub fn relay(self, server: &SmtpServer) -> Self {
+        self.set("EMAIL_DUMMY_MODE", false)
+            .set("SMTP_HOST", "127.0.0.1")
+            .set("SMTP_PORT", server.port())
+            .set("SMTP_USE_TLS", false)
+    }
+
+    /// Sets a variable; the last one wins.
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.0.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Starts a worker, without waiting for it.
+    pub fn spawn(&self) -> Worker {
+        let folder = TempDir::new().unwrap();
+        let log = folder.path().join("output.log");
+        let output = File::create(&log).unwrap();
+        let port = free_port();
+        let child = Command::new(env!("CARGO_BIN_EXE_herald"))
+            .arg("run")
+            .current_dir(folder.path())
+            .env_clear()
+            .env("HTTP_ADDR", format!("127.0.0.1:{port}"))
+            .envs(self.0.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Worker {
+            child,
+            port,
+            log,
+            _folder: folder,
+        }
+    }
+
+    /// Starts a worker and waits until it is healthy.
+    pub async fn start(&self) -> Worker {
+        let mut worker = self.spawn();
+        worker.wait_healthy().await;
+        worker
+    }
+}
+
+/// A running worker. It is killed when dropped; what it wrote is shown if the test fails.
+pub struct Worker {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+    _folder: TempDir,
+}
+
+impl Worker {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// Asks its HTTP API.
+    pub async fn get(&self, path: &str) -> Response {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        rabbit::within(reqwest::get(url)).await.unwrap()
+    }
+
+    /// The address of its HTTP API.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Waits until broker and database are there.
+    pub async fn wait_healthy(&mut self) {
+        let url = self.url("/health");
+        until("a healthy worker", LIMIT, async || {
+            assert_eq!(self.child.try_wait().unwrap(), None, "the worker ended");
+            let answer = reqwest::get(&url).await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub fn kill9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn sigterm(&self) {
+        self.signal("TERM");
+    }
+
+    /// Any signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(status.success(), "kill -s {name} {pid}");
+    }
+
+    /// Waits for its end.
+    pub async fn wait_exit(&mut self, limit: Duration) -> ExitStatus {
+        until("the worker's end", limit, async || self.child.try_wait().unwrap()).await
+    }
+
+    /// Stops it as an operator does, and checks that it says nothing went wrong.
+    pub async fn stop(mut self) {
+        self.sigterm();
+        let status = self.wait_exit(LIMIT).await;
+        assert_eq!(status.code(), Some(0), "after SIGTERM");
+        assert!(!self.log().contains("panicked"), "a panic is in the log");
+    }
+}
+
+impl Drop for Worker {
+    #[expect(clippy::print_stderr, reason = "that is where a test's output is looked for")]
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the worker wrote ---\n{}--- end ---", self.log());
+        }
+    }
+}
+
+/// A port that nobody listens on, below those that the system gives to connections.
+fn free_port() -> u16 {
+    loop {
+        let random = u16::from_le_bytes(*uuid::Uuid::new_v4().as_bytes().first_chunk().unwrap());
+        let port = 10_000 + random % 10_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
