@@ -1,15 +1,18 @@
 //! One delivery, from DTO to verdict. Every way through here ends in a verdict, never in an error, so
 //! that nothing can leave between receipt and settlement.
 
+mod compose;
 mod engine;
 mod hand;
 mod holder;
 mod intake;
 mod job;
+mod judgement;
 mod known;
 mod lane;
 mod lease;
 mod outcome;
+mod reading;
 mod sender;
 mod sweeper;
 mod work;
@@ -25,36 +28,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{DeliveryConfig, EmailConfig};
 use crate::consumer::{DeadLetter, Delivery, Verdict};
-use crate::domain::{DispatchId, DispatchStatus};
+use crate::domain::DispatchId;
 use crate::message::{self, EventMessage, Message, Reason};
 use crate::policy::Plan;
 use crate::render::Templates;
-use crate::repository::{Claim, Counts, Database};
+use crate::repository::{Claim, Database};
 use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
 use job::Work;
+use judgement::{leave, log_end, reached};
 use lease::lock;
 use sweeper::Sweeper;
 use work::{Course, Ended};
 
 pub use engine::StartError;
+pub use judgement::Judgement;
 
 /// Dispatches that the sweeper works on at once.
 const SWEPT: usize = 16;
 
 /// The wall clock, as an argument.
 pub type Clock = fn() -> DateTime<Utc>;
-
-/// What becomes of a delivery, and of which dispatch it was.
-#[derive(Debug)]
-pub struct Judgement {
-    /// For the broker; `None`: leave it unsettled, it comes again when this worker is gone.
-    pub verdict: Option<Verdict>,
-    /// The dispatch that the ledger has for it.
-    pub dispatch: Option<DispatchId>,
-    /// How the dispatch ended, if it was worked off here.
-    pub ended: Option<(DispatchStatus, Counts)>,
-}
 
 /// Works deliveries off.
 pub struct Processor {
@@ -265,38 +259,6 @@ impl Processor {
             verdict: Some(Verdict::DeadLetter(letter)),
             dispatch: None,
             ended: None,
-        }
-    }
-}
-
-fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Counts) -> Judgement {
-    Judgement {
-        verdict: Some(Verdict::Ack),
-        dispatch: Some(dispatch),
-        ended: Some((status, counts)),
-    }
-}
-
-fn leave(dispatch: Option<DispatchId>) -> Judgement {
-    Judgement {
-        verdict: None,
-        dispatch,
-        ended: None,
-    }
-}
-
-fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
-    let seconds = began.elapsed().as_secs_f64();
-    match ended {
-        Ended::Reached(status, counts) => {
-            let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
-            tracing::info!(dispatch.id = %dispatch, %status, outcome = counts.join(", "), seconds, "dispatch done");
-        }
-        Ended::Stopped => {
-            tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again");
-        }
-        Ended::LeaseLost => {
-            tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch left to another worker");
         }
     }
 }

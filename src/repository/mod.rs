@@ -10,6 +10,7 @@ mod echo;
 mod error;
 mod events;
 mod foreign;
+mod fresh;
 mod insert;
 mod lease;
 mod ledger;
