@@ -3,6 +3,7 @@
 
 use diesel::r2d2::{Error, ManageConnection, R2D2Connection};
 use diesel::{Connection, ConnectionError};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::AnyConnection;
