@@ -184,7 +184,7 @@ async fn send_test_message() {
 
 #[tokio::test]
 async fn send_test_message_without_a_broker() {
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let shell = Shell::new().set("LAVINMQ_URL", format!("amqp://ann:s3cret@127.0.0.1:{port}/%2f"));
     let said = shell
         .send_test_message(&["--type", "UPDATED", "--event-id", "1"])
@@ -261,6 +261,7 @@ async fn dispatch_and_status(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)
 async fn refused_bodies() {
     let db = TestDatabase::sqlite();
     let shell = shell(&db);
+    let large = vec![b' '; 1_048_577];
     let cases: [(&[u8], &str); 4] = [
         (b"", "refused: invalid-json: "),
         (br#"{"type": "PARTY", "event_id": 1}"#, "refused: unknown-type: "),
@@ -268,7 +269,7 @@ async fn refused_bodies() {
             br#"{"type": "UPDATED", "event_id": "1"}"#,
             "refused: invalid-field: event_id",
         ),
-        (&[b' '; 1_048_577], "refused: too-large: "),
+        (&large, "refused: too-large: "),
     ];
     for (body, reason) in cases {
         let said = shell.herald_reading(&["dispatch", "-"], body).await;
@@ -383,7 +384,7 @@ async fn doctor_finds_nothing() {
 
 #[tokio::test]
 async fn doctor_finds_everything() {
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let smtp = SmtpServer::start(Options {
         auth: Some(("ann", "right")),
         mechanisms: "PLAIN",
@@ -608,7 +609,7 @@ async fn logs_for_debugging() {
 #[case::several("postgres://ann:s3cret@127.0.0.1:{port},[::1/herald", "does not understand")]
 #[tokio::test]
 async fn why_there_is_no_database(#[case] url: &str, #[case] why: &str) {
-    let port = proxy::free_port().await.to_string();
+    let port = proxy::free_port().to_string();
     let shell = Shell::new().set("DATABASE_URL", url.replace("{port}", &port));
     let said = shell.herald(&["migrate"]).await;
     assert_eq!(said.code, Some(1), "{said:#?}");

@@ -19,10 +19,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// `url` through a port of ours, and where that has to lead.
 async fn detour(url: &str) -> (Url, u16, String) {
-    let mut url: Url = url.parse().unwrap();
-    let target = format!("127.0.0.1:{}", url.port().unwrap());
-    let port = proxy::free_port().await;
-    url.set_port(Some(port)).unwrap();
+    let mut url: Url = url.parse().expect("a URL");
+    let target = format!("127.0.0.1:{}", url.port().expect("a port"));
+    let port = proxy::free_port();
+    url.set_port(Some(port)).expect("a URL with a host");
     (url, port, target)
 }
 
@@ -135,7 +135,7 @@ async fn a_stop_while_everything_is_missing() {
 #[tokio::test]
 async fn relay_at_the_start() {
     let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let worker = Settings::new(&db, &rabbit)
         .set("EMAIL_DUMMY_MODE", false)
         .set("SMTP_HOST", "127.0.0.1")
