@@ -176,11 +176,11 @@ async fn relay_at_the_start() {
 
 /// The ledger cannot be written for a while: what is in flight is kept, and nobody gets two.
 #[rstest]
+#[case::within_the_lease(Kind::Postgres, "15s")]
+#[case::beyond_the_lease(Kind::Postgres, "2s")]
+#[case::mysql(Kind::Mysql, "2s")]
 #[tokio::test]
-async fn database_in_mid_run(
-    #[values(Kind::Postgres, Kind::Mysql)] kind: Kind,
-    #[values("15s", "2s")] lease: &str,
-) {
+async fn database_in_mid_run(#[case] kind: Kind, #[case] lease: &str) {
     let (db, rabbit) = (TestDatabase::new(kind), Rabbit::new().await);
     let smtp = slow_relay(Duration::from_millis(30)).await;
     let (url, port, target) = detour(db.url()).await;
