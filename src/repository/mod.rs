@@ -14,6 +14,7 @@ mod fresh;
 mod insert;
 mod lease;
 mod ledger;
+mod manager;
 mod migrate;
 mod pages;
 mod retry;
