@@ -1,6 +1,5 @@
 //! The tables that other systems write, read as bytes: SQLite stores any bytes as text, and a single
 //! name that is not UTF-8 must not keep a whole page from being read.
-#![expect(missing_docs, reason = "Diesel generates items for each column")]
 
 diesel::table! {
     #[sql_name = "participants"]

@@ -28,16 +28,13 @@ diesel::table! {
     notifications {
         id -> BigInt,
         dispatch_id -> Text,
-        channel -> Text,
         recipient -> Nullable<Text>,
-        participant_id -> Nullable<BigInt>,
         name -> Text,
         message_id -> Text,
         status -> Text,
         attempts -> Integer,
         error -> Nullable<Text>,
         next_attempt_at -> Nullable<Timestamp>,
-        created_at -> Timestamp,
         sent_at -> Nullable<Timestamp>,
     }
 }
@@ -46,15 +43,12 @@ diesel::table! {
     dispatches {
         id -> Text,
         message_id -> Nullable<Text>,
-        #[sql_name = "type"]
-        kind -> Text,
         event_id -> Nullable<BigInt>,
         status -> Text,
         starts -> Integer,
         ack_proven -> Bool,
         lease_token -> Nullable<Text>,
         due_at -> Nullable<Timestamp>,
-        error -> Nullable<Text>,
         closed_at -> Nullable<Timestamp>,
         created_at -> Timestamp,
     }
@@ -74,16 +68,13 @@ pub enum Kind {
 pub struct Row {
     pub id: i64,
     pub dispatch_id: String,
-    pub channel: String,
     pub recipient: Option<String>,
-    pub participant_id: Option<i64>,
     pub name: String,
     pub message_id: String,
     pub status: String,
     pub attempts: i32,
     pub error: Option<String>,
     pub next_attempt_at: Option<NaiveDateTime>,
-    pub created_at: NaiveDateTime,
     pub sent_at: Option<NaiveDateTime>,
 }
 
@@ -103,14 +94,12 @@ impl Row {
 pub struct Dispatch {
     pub id: String,
     pub message_id: Option<String>,
-    pub kind: String,
     pub event_id: Option<i64>,
     pub status: String,
     pub starts: i32,
     pub ack_proven: bool,
     pub lease_token: Option<String>,
     pub due_at: Option<NaiveDateTime>,
-    pub error: Option<String>,
     pub closed_at: Option<NaiveDateTime>,
 }
 
@@ -207,14 +196,6 @@ impl TestDatabase {
         Self::new(Kind::Postgres)
     }
 
-    pub fn mysql() -> Self {
-        Self::new(Kind::Mysql)
-    }
-
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// For `DATABASE_URL`.
     pub fn url(&self) -> &str {
         &self.url
@@ -299,7 +280,7 @@ impl TestDatabase {
     /// Waits until there are `count` dispatches and each has one of these statuses.
     pub async fn wait_dispatches(&self, count: usize, statuses: &[&str]) -> Vec<Dispatch> {
         let what = format!("{count} dispatches {statuses:?}");
-        until(&what, Duration::from_secs(60), async || {
+        until(&what, Duration::from_mins(1), async || {
             let all = self.dispatches();
             let done = all
                 .iter()
@@ -319,7 +300,7 @@ impl TestDatabase {
     /// Waits until so many notifications have this status.
     pub async fn wait_count(&self, status: &str, count: i64) {
         let what = format!("{count} notifications {status}");
-        until(&what, Duration::from_secs(60), async || {
+        until(&what, Duration::from_mins(1), async || {
             (self.count(status) >= count).then_some(())
         })
         .await;

@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use reqwest::Response;
@@ -41,6 +43,7 @@ impl Settings {
     }
 
     /// Sets a variable; the last one wins.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts read better so")]
     pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.0.push((name.to_owned(), value.to_string()));
         self
@@ -162,11 +165,15 @@ impl Drop for Worker {
     }
 }
 
-/// A port that nobody listens on, below those that the system gives to connections.
+/// A port that nobody listens on and no other test of this process was given, below those that the
+/// system gives to connections. The first one is random, as other processes may look for some as well.
 fn free_port() -> u16 {
-    loop {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
         let random = u16::from_le_bytes(*uuid::Uuid::new_v4().as_bytes().first_chunk().unwrap());
-        let port = 10_000 + random % 10_000;
+        AtomicU16::new(random)
+    });
+    loop {
+        let port = 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
