@@ -90,7 +90,7 @@ impl Senders {
                         outlet,
                         proven: false,
                         refused: false,
-                    })
+                    });
                 }
                 Err(fault) => {
                     self.lane.not_now();

@@ -86,6 +86,10 @@ async fn database_at_the_start(#[values(Kind::Postgres, Kind::Mysql)] kind: Kind
     })
     .await;
     assert!(!worker.log().contains("herald:herald"), "a password in the log");
+    assert!(
+        !worker.log().contains("url"),
+        "the address is right, the server is away"
+    );
 
     let _link = Proxy::start(port, target).await;
     wait_health(&worker, 200, "ok", "ok").await;
