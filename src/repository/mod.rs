@@ -13,7 +13,6 @@ mod foreign;
 mod insert;
 mod lease;
 mod ledger;
-mod manager;
 mod migrate;
 mod pages;
 pub mod schema;

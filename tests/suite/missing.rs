@@ -88,7 +88,6 @@ async fn database_at_the_start(#[values(Kind::Postgres, Kind::Mysql)] kind: Kind
     assert!(!worker.log().contains("herald:herald"), "a password in the log");
     assert!(
         !worker.log().contains("url"),
-        "the address is right, the server is away"
     );
 
     let _link = Proxy::start(port, target).await;
