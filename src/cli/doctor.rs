@@ -7,12 +7,16 @@ use serde_json::json;
 use super::{Failure, load_config};
 use crate::config::{Config, TlsMode};
 use crate::consumer::Publisher;
+use crate::domain::one_line;
 use crate::mailer::Relay;
 use crate::render::Templates;
 use crate::repository::Database;
 
 /// Time for one check.
 const CHECK: Duration = Duration::from_secs(20);
+
+/// Longest detail of a line, in characters.
+const LINE: usize = 2_000;
 
 type Finding = Result<String, String>;
 
@@ -39,8 +43,9 @@ pub(super) async fn doctor(as_json: bool) -> Result<(), Failure> {
         for (check, finding) in &findings {
             let (Ok(detail) | Err(detail)) = finding;
             println!(
-                "{:4}  {check:13}  {detail}",
-                if finding.is_ok() { "ok" } else { "FAIL" }
+                "{:4}  {check:13}  {}",
+                if finding.is_ok() { "ok" } else { "FAIL" },
+                one_line(detail, LINE),
             );
         }
     }
@@ -55,7 +60,10 @@ async fn in_time(check: impl Future<Output = Finding>) -> Finding {
 }
 
 fn templates(config: &Config) -> Finding {
-    let loaded = Templates::load(config.templates_dir.as_deref()).map_err(|e| e.to_string());
+    let loaded = Templates::load(config.templates_dir.as_deref()).map_err(|e| {
+        let problems = e.problems.iter().map(|p| format!("{}: {}", p.file, p.reason));
+        problems.collect::<Vec<_>>().join("; ")
+    });
     loaded.map(|_| match &config.templates_dir {
         Some(dir) => format!("built in, with overrides from {}", dir.display()),
         None => "built in".to_owned(),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::r2d2::{CustomizeConnection, Pool, PooledConnection};
 use diesel::{Connection, RunQueryDsl};
-use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
 
 use super::error::DbError;
+use super::manager::Manager;
 use crate::config::{DatabaseConfig, DatabaseTarget};
 
 /// A connection to whichever database `DATABASE_URL` names.
@@ -22,12 +22,10 @@ pub enum AnyConnection {
     /// `mysql://`, `mariadb://`
     #[cfg(feature = "mysql")]
     Mysql(diesel::MysqlConnection),
-    /// `sqlite://`; last, since its connector takes any text for a path
+    /// `sqlite://`
     #[cfg(feature = "sqlite")]
     Sqlite(diesel::SqliteConnection),
 }
-
-type Manager = ConnectionManager<AnyConnection>;
 
 /// How long a thread waits for a free connection before the database counts as gone.
 const CHECKOUT: Duration = Duration::from_secs(5);
@@ -61,7 +59,7 @@ impl Gated {
 impl Database {
     /// Prepares the pools; no connection is made yet, so this works while the database is away.
     pub fn new(config: &DatabaseConfig) -> Result<Self, DbError> {
-        let url = url_of(&config.target)?;
+        check_target(&config.target)?;
         let threads = Arc::new(r2d2_threads());
         let pool = |size: u32| {
             Pool::builder()
@@ -72,7 +70,7 @@ impl Database {
                 .connection_customizer(Box::new(Prepare { echo: config.echo }))
                 .thread_pool(Arc::clone(&threads))
                 .error_handler(Box::new(QuietErrors))
-                .build_unchecked(Manager::new(url.clone()))
+                .build_unchecked(Manager(config.target.clone()))
         };
         let is_sqlite = matches!(config.target, DatabaseTarget::Sqlite(_));
         let writes = Gated::new(pool(if is_sqlite { 1 } else { POOL }));
@@ -207,15 +205,11 @@ pub(super) fn as_sqlite(conn: &mut AnyConnection) -> Option<&mut diesel::SqliteC
     }
 }
 
-fn url_of(target: &DatabaseTarget) -> Result<String, DbError> {
-    let url = match target {
-        DatabaseTarget::Sqlite(path) => {
-            let path = path.to_str();
-            path.ok_or_else(|| DbError::Fault("the database path is not UTF-8".into()))?
-                .to_owned()
-        }
-        DatabaseTarget::Postgres(url) | DatabaseTarget::Mysql(url) => url.expose_secret().to_owned(),
-    };
+/// What no waiting would mend.
+fn check_target(target: &DatabaseTarget) -> Result<(), DbError> {
+    if matches!(target, DatabaseTarget::Sqlite(path) if path.to_str().is_none()) {
+        return Err(DbError::Fault("the database path is not UTF-8".into()));
+    }
     let missing = match target {
         DatabaseTarget::Sqlite(_) => !cfg!(feature = "sqlite"),
         DatabaseTarget::Postgres(_) => !cfg!(feature = "postgres"),
@@ -226,7 +220,7 @@ fn url_of(target: &DatabaseTarget) -> Result<String, DbError> {
             "this build of herald has no support for the database of DATABASE_URL".into(),
         ));
     }
-    Ok(url)
+    Ok(())
 }
 
 fn r2d2_threads() -> scheduled_thread_pool::ScheduledThreadPool {

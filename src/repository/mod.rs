@@ -13,6 +13,7 @@ mod foreign;
 mod insert;
 mod lease;
 mod ledger;
+mod manager;
 mod migrate;
 mod pages;
 pub mod schema;

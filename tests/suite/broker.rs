@@ -336,7 +336,7 @@ fn by_way_of(port: u16) -> (url::Url, String) {
 #[tokio::test]
 async fn waits_for_a_broker_that_comes_later() {
     let mut rabbit = Rabbit::new().await;
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let (url, target) = by_way_of(port);
     rabbit.broker.url = url.as_str().into();
     let (mut source, mut status) = AmqpSource::start(&rabbit.broker, &CancellationToken::new());
@@ -353,7 +353,7 @@ async fn waits_for_a_broker_that_comes_later() {
 #[tokio::test]
 async fn notices_a_broker_that_falls_silent() {
     let mut rabbit = Rabbit::new().await;
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let (mut url, target) = by_way_of(port);
     url.set_query(Some("heartbeat=1"));
     rabbit.broker.url = url.as_str().into();
@@ -563,7 +563,7 @@ async fn send_test_message_publishes_what_is_asked() {
     ] {
         assert_eq!(run(wrong, "").status.code(), Some(2), "{wrong:?}");
     }
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let absent = send_test_message(&rabbit, directory.path())
         .env("LAVINMQ_URL", format!("amqp://u:s3cr3t@127.0.0.1:{port}/"))
         .args(["--type", "UPDATED", "--event-id", "1"])

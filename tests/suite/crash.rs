@@ -9,9 +9,9 @@ use rstest::rstest;
 use serde_json::json;
 
 use crate::support::database::{Kind, TestDatabase};
-use crate::support::mailed::{slow_relay, surplus};
+use crate::support::mailed::{message_id, slow_relay, surplus};
 use crate::support::rabbit::Rabbit;
-use crate::support::smtp::SmtpServer;
+use crate::support::smtp::{Action, At, Options, SmtpServer};
 use crate::support::until;
 use crate::support::worker::Settings;
 
@@ -118,6 +118,42 @@ async fn killed_in_mid_run(
 #[tokio::test]
 async fn killed_at_other_moments(#[values(0, 1, 37, 250, 340)] after: usize) {
     kill_and_restart(Kind::Sqlite, after, true).await;
+}
+
+/// The relay takes an e-mail on each connection and never says so: the next worker hands those over again,
+/// and it takes a second for its times to be others than the first one's.
+#[tokio::test]
+async fn copies_have_the_same_bytes() {
+    const CONNECTIONS: usize = 5;
+    let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
+    let smtp = SmtpServer::start(Options::default().script(|event| {
+        let first = event.at == At::Dot && event.connection <= CONNECTIONS;
+        first.then_some(Action::AcceptAndHang)
+    }))
+    .await;
+    let settings = Settings::new(&db, &rabbit)
+        .relay(&smtp)
+        .set("SMTP_CONNECTIONS", CONNECTIONS)
+        .set("UNSUBSCRIBE_URL", "https://example.com/u/{participant_id}");
+    db.add_people(7, 20);
+    let mut worker = settings.start().await;
+    let event = json!({"title": "Tr\u{e4}ume", "starts_at": "2027-01-01T18:00:00+01:00",
+        "ends_at": "2027-01-01T20:00:00+01:00", "timezone": "Europe/Berlin", "location": "Hall 2"});
+    let message = json!({"type": "UPDATED", "event_id": 7, "event": event});
+    rabbit.send(&message).await;
+    smtp.wait_for(CONNECTIONS, Duration::from_secs(30)).await;
+    worker.kill9();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let worker = settings.start().await;
+    assert_eq!(db.wait_closed().await.status, "completed");
+    worker.stop().await;
+    assert_eq!(surplus(&smtp, 20), CONNECTIONS);
+    for message in smtp.messages() {
+        assert_eq!(message_id(&message), db.row(&message.to).message_id);
+        let text = String::from_utf8_lossy(&message.raw);
+        assert!(text.contains("text/calendar"), "{text}");
+    }
+    rabbit.clean().await;
 }
 
 #[tokio::test]

@@ -22,10 +22,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// `url` through a port of ours, and where that has to lead.
 async fn detour(url: &str) -> (Url, u16, String) {
-    let mut url: Url = url.parse().unwrap();
-    let target = format!("127.0.0.1:{}", url.port().unwrap());
-    let port = proxy::free_port().await;
-    url.set_port(Some(port)).unwrap();
+    let mut url: Url = url.parse().expect("a URL");
+    let target = format!("127.0.0.1:{}", url.port().expect("a port"));
+    let port = proxy::free_port();
+    url.set_port(Some(port)).expect("a URL with a host");
     (url, port, target)
 }
 
@@ -203,7 +203,7 @@ async fn a_stop_while_everything_is_missing() {
 #[tokio::test]
 async fn relay_at_the_start() {
     let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let worker = Settings::new(&db, &rabbit)
         .set("EMAIL_DUMMY_MODE", false)
         .set("SMTP_HOST", "127.0.0.1")
@@ -244,11 +244,11 @@ async fn relay_at_the_start() {
 
 /// The ledger cannot be written for a while: what is in flight is kept, and nobody gets two.
 #[rstest]
+#[case::within_the_lease(Kind::Postgres, "15s")]
+#[case::beyond_the_lease(Kind::Postgres, "2s")]
+#[case::mysql(Kind::Mysql, "2s")]
 #[tokio::test]
-async fn database_in_mid_run(
-    #[values(Kind::Postgres, Kind::Mysql)] kind: Kind,
-    #[values("15s", "2s")] lease: &str,
-) {
+async fn database_in_mid_run(#[case] kind: Kind, #[case] lease: &str) {
     let (db, rabbit) = (TestDatabase::new(kind), Rabbit::new().await);
     let smtp = slow_relay(Duration::from_millis(30)).await;
     let (url, port, target) = detour(db.url()).await;

@@ -65,7 +65,7 @@ async fn a_lost_connection_is_no_new_message(
 async fn several_broken_connections() {
     let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
     let smtp = slow_relay(Duration::from_millis(60)).await;
-    let port = proxy::free_port().await;
+    let port = proxy::free_port();
     let target = rabbit::address();
     let target = format!("127.0.0.1:{}", target.port().unwrap());
     let mut link = Proxy::start(port, target.clone()).await;

@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
 
+use std::fmt::Display;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -48,7 +49,7 @@ impl Shell {
     }
 
     /// Sets a variable; the last one wins.
-    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn set(mut self, name: &str, value: impl Display) -> Self {
         self.variables.push((name.to_owned(), value.to_string()));
         self
     }
@@ -78,26 +79,49 @@ impl Shell {
             .await
     }
 
-    /// On a thread of its own, so that the servers of the test go on meanwhile.
+    /// Starts `herald` with these arguments.
+    pub fn start(&self, arguments: &[&str]) -> Started {
+        self.spawn(env!("CARGO_BIN_EXE_herald"), arguments, b"")
+    }
+
     async fn run(&self, program: &str, arguments: &[&str], input: &[u8]) -> Said {
-        let mut command = Command::new(program);
-        command
+        self.spawn(program, arguments, input).said().await
+    }
+
+    fn spawn(&self, program: &str, arguments: &[&str], input: &[u8]) -> Started {
+        let mut child = Command::new(program)
             .args(arguments)
             .current_dir(self.folder())
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();
-        let output = tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().unwrap();
-            // Who does not read it has not asked for it.
-            let _ = child.stdin.take().unwrap().write_all(&input);
-            child.wait_with_output().unwrap()
-        })
-        .await
-        .unwrap();
+        // Who does not read it has not asked for it.
+        std::thread::spawn(move || stdin.write_all(&input));
+        Started(child)
+    }
+}
+
+/// A command under way.
+pub struct Started(Child);
+
+impl Started {
+    pub fn sigterm(&self) {
+        let pid = self.0.id().to_string();
+        let status = Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();
+        assert!(status.success(), "kill {pid}");
+    }
+
+    /// Waits for its end on a thread of its own, so that the servers of the test go on meanwhile.
+    pub async fn said(self) -> Said {
+        let output = tokio::task::spawn_blocking(move || self.0.wait_with_output().unwrap())
+            .await
+            .unwrap();
         Said {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),

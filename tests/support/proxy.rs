@@ -6,10 +6,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A free port on the loopback interface, nobody listening.
-pub async fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().port()
+/// A free port on the loopback interface, nobody listening, that no connection will be given meanwhile.
+pub fn free_port() -> u16 {
+    super::worker::free_port()
 }
 
 /// Forwards a port for as long as it lives; then its connections break.

@@ -167,7 +167,7 @@ impl Drop for Worker {
 
 /// A port that nobody listens on and no other test of this process was given, below those that the
 /// system gives to connections. The first one is random, as other processes may look for some as well.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
         let random = u16::from_le_bytes(*uuid::Uuid::new_v4().as_bytes().first_chunk().unwrap());
         AtomicU16::new(random)
