@@ -2,7 +2,6 @@
 //! and a permit of W is free; the lease is looked at again right before the bytes that cannot be taken
 //! back.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,15 +9,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::compose::compose;
 use super::job::{Done, How, Job, Ticket};
 use super::lane::Lane;
 use super::outcome::{Next, judge};
 use crate::config::DeliveryConfig;
-use crate::domain::{DisplayName, EmailAddress};
-use crate::mailer::{
-    Draft, Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay, assemble,
-};
-use crate::render::Recipient;
+use crate::domain::EmailAddress;
+use crate::mailer::{Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay};
 use crate::repository::{Entry, Outcome, Writer};
 
 /// A connection that nothing was handed over on for so long takes its leave.
@@ -248,45 +245,6 @@ fn drop_job(job: &Job) {
     let _ = job.work.done.send(vec![done]);
 }
 
-/// The whole e-mail, or why this notification can never be one. A panic on the way is this one's alone.
-fn compose(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
-    catch_unwind(AssertUnwindSafe(|| compose_unguarded(job)))
-        .unwrap_or_else(|_| Err("composing this e-mail failed unexpectedly".into()))
-}
-
-fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
-    let work = &job.work;
-    let to: EmailAddress = job.row.recipient.parse().map_err(|e| format!("{e}"))?;
-    let name = DisplayName::clean(&job.row.name);
-    let unsubscribe = work
-        .unsubscribe_url
-        .as_ref()
-        .zip(job.row.participant_id)
-        .map(|(template, participant)| template.fill(participant, work.event_id, &to));
-    let recipient = Recipient {
-        name: &name,
-        address: &to,
-        unsubscribe_url: unsubscribe.as_deref(),
-    };
-    let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
-    let boundary = boundary_id(&job.row.message_id);
-    let email = assemble(&Draft {
-        identity: &work.identity,
-        to: &to,
-        to_name: &name,
-        message_id: &job.row.message_id,
-        date: job.created_at(),
-        unsubscribe_url: unsubscribe.as_deref(),
-        boundary_id: &boundary,
-        subject: &rendered.subject,
-        text: &rendered.text,
-        html: &rendered.html,
-        calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
-    })
-    .map_err(|e| e.to_string())?;
-    Ok((to, email))
-}
-
 /// One line for each outcome that somebody may have to look into.
 fn log(job: &Job, outcome: &Outcome) {
     let (dispatch, notification, attempt) = (job.work.dispatch(), job.row.id, job.row.attempts + 1);
@@ -305,10 +263,4 @@ fn log(job: &Job, outcome: &Outcome) {
             tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
         }
     }
-}
-
-/// The left half of the Message-ID, which is the notification's own, in the characters of a boundary.
-fn boundary_id(message_id: &str) -> String {
-    let left = message_id.split('@').next().unwrap_or_default();
-    left.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }

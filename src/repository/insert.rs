@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::pages::NewNotification;
+use super::fresh::NewNotification;
 use super::schema::notifications;
 
 /// Inserts a page's notifications; an address that the dispatch already has is left as it is.
