@@ -51,6 +51,8 @@ struct Open {
     outlet: Outlet,
     /// Something was judged on it. One that breaks before says something about the relay.
     proven: bool,
+    /// It stands, and yet takes nothing: asking again at once would only repeat that.
+    refused: bool,
 }
 
 impl Senders {
@@ -64,7 +66,10 @@ impl Senders {
             {
                 self.attend(&mut open, job, permit).await;
             }
-            open = open.take().filter(|o: &Open| o.outlet.is_usable());
+            if open.as_ref().is_some_and(|o: &Open| o.refused) {
+                quit(&mut open).await;
+            }
+            open = open.take().filter(|o| o.outlet.is_usable());
         }
         quit(&mut open).await;
     }
@@ -81,6 +86,7 @@ impl Senders {
                     *open = Some(Open {
                         outlet,
                         proven: false,
+                        refused: false,
                     });
                 }
                 Err(fault) => {
@@ -94,12 +100,10 @@ impl Senders {
     }
 
     async fn connect(&self) -> Result<Outlet, Fault> {
+        self.health.wait().await;
         match &self.way {
             Way::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
-            Way::Relay(relay) => {
-                self.health.wait().await;
-                Ok(Outlet::Smtp(Box::new(relay.connect().await?)))
-            }
+            Way::Relay(relay) => Ok(Outlet::Smtp(Box::new(relay.connect().await?))),
         }
     }
 
@@ -152,8 +156,9 @@ impl Senders {
             job.passed_then = passed;
         }
         job.lane_faults += 1;
+        open.refused = open.outlet.is_usable();
         // A connection that broke while it lay idle says nothing about the relay.
-        if !open.proven || fault.reply().is_some() {
+        if !open.proven || open.refused || fault.reply().is_some() {
             self.health.failed(fault);
         }
         passed > job.passed_then
