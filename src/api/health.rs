@@ -25,11 +25,12 @@ struct Checks {
     database: &'static str,
 }
 
-/// `GET /health`: 503 when broker or database is away.
+/// `GET /health`: 503 when broker or database is away, or not yet set up.
 pub(super) async fn health(State(api): State<Api>) -> (StatusCode, Json<Health>) {
     let word = |up: bool| if up { "ok" } else { "down" };
     let broker = *api.broker.borrow() == BrokerStatus::Connected;
-    let database = matches!(tokio::time::timeout(PING, api.db.ping()).await, Ok(Ok(())));
+    let database =
+        *api.migrated.borrow() && matches!(tokio::time::timeout(PING, api.db.ping()).await, Ok(Ok(())));
     let checks = Checks {
         broker: word(broker),
         database: word(database),

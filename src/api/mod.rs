@@ -34,6 +34,8 @@ const MAX_REQUEST: usize = 1024 * 1024 + 64 * 1024;
 pub struct Api {
     /// The ledger.
     pub db: Database,
+    /// Whether the ledger's tables are there and up to date.
+    pub migrated: watch::Receiver<bool>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerStatus>,
     /// Required as bearer token when set.

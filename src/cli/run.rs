@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use super::{CLOCK, Failure, load_config};
@@ -40,6 +41,7 @@ pub(super) async fn run() -> Result<(), Failure> {
         "Herald starts"
     );
     let consuming = shutdown.stopping();
+    let (ready, migrated) = watch::channel(false);
     let (source, broker) = AmqpSource::start(&config.broker, consuming);
     if let Some(addr) = config.http.addr {
         let listener = api::bind(addr)
@@ -48,6 +50,7 @@ pub(super) async fn run() -> Result<(), Failure> {
         tracing::info!(%addr, "HTTP API listens");
         let api = Api {
             db: db.clone(),
+            migrated,
             broker,
             token: config.http.token.clone(),
         };
@@ -57,6 +60,7 @@ pub(super) async fn run() -> Result<(), Failure> {
         source.close().await;
         return Ok(());
     }
+    ready.send_replace(true);
     work(config, source, db, templates, &shutdown).await
 }
 
