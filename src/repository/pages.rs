@@ -8,16 +8,13 @@ use sha2::{Digest, Sha256};
 
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::foreign::{audience, readable};
+use super::foreign::{audience, no_address, readable};
 use super::insert::insert_new;
 use super::lease::under;
 use super::schema::{dispatches, notifications};
 use crate::domain::{
     Channel, DispatchId, DisplayName, EmailAddress, LeaseToken, NotificationId, NotificationStatus, one_line,
 };
-
-/// Longest text kept for an address that is none, in characters.
-const MAX_RECIPIENT: usize = 320;
 
 /// Longest locale kept, in characters.
 const MAX_LOCALE: usize = 35;
@@ -278,17 +275,6 @@ impl NewNotification {
             created_at: now,
             updated_at: now,
         }
-    }
-}
-
-/// What is kept of an address that is none. It is never one itself: cleaned of what made it impossible
-/// it could equal a good address, and would take that one's only place in the ledger.
-fn no_address(text: &str, participant: i64) -> String {
-    let shown = one_line(text, MAX_RECIPIENT);
-    if shown.parse::<EmailAddress>().is_ok() {
-        format!("{shown} (participant {participant})")
-    } else {
-        shown
     }
 }
 
