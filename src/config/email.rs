@@ -63,6 +63,7 @@ fn relay(r: &mut Reader<'_>) -> RelayConfig {
         port,
         tls_ca: r.text("SMTP_TLS_CA").map(PathBuf::from),
         connections: r.value("SMTP_CONNECTIONS", 20, integer(1..=MAX_CONNECTIONS)),
+        rate_limit: r.value("SMTP_RATE_LIMIT", 0, integer(0..=1_000_000)),
         timeout: r.value("SMTP_TIMEOUT", Duration::from_mins(1), &timeout),
         data_timeout: r.value("SMTP_DATA_TIMEOUT", Duration::from_mins(10), &timeout),
     }

@@ -109,6 +109,8 @@ pub struct RelayConfig {
     pub connections: usize,
     /// For connecting, TLS, and each command's reply.
     pub timeout: Duration,
+    /// E-mails a second over all connections, 0 = no limit.
+    pub rate_limit: u32,
     /// For the reply to the final dot (RFC 5321 4.5.3.2.6).
     pub data_timeout: Duration,
 }
@@ -139,6 +141,8 @@ pub struct DeliveryConfig {
     pub retry_delay: Duration,
     /// Steps after that, from the ledger; empty = such failures are final.
     pub retry_schedule: Vec<Duration>,
+    /// How long a dispatch whose lane is closed holds its message.
+    pub park_after: Duration,
     /// After which another worker may take a silent worker's dispatch.
     pub lease: Duration,
 }

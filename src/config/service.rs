@@ -32,6 +32,11 @@ pub(super) fn delivery(r: &mut Reader<'_>) -> DeliveryConfig {
             duration(Duration::ZERO..=HOUR),
         ),
         retry_schedule: retry_schedule(r),
+        park_after: r.value(
+            "PARK_AFTER",
+            Duration::from_mins(10),
+            duration(Duration::from_secs(1)..=HOUR * 24),
+        ),
         lease: r.value("LEASE", Duration::from_secs(15), duration(MIN_LEASE..=HOUR)),
     }
 }

@@ -51,6 +51,7 @@ fn defaults_are_those_of_the_contract() {
     let minutes = |m: u64| Duration::from_mins(m);
     assert_eq!(d.retry_schedule, [5, 30, 120, 300, 600].map(minutes));
     assert_eq!(d.lease, Duration::from_secs(15));
+    assert_eq!(d.park_after, Duration::from_mins(10));
     assert!(c.templates_dir.is_none());
     assert_eq!(c.http.addr, Some(([127, 0, 0, 1], 8004).into()));
     assert!(c.http.token.is_none());
@@ -100,6 +101,8 @@ fn empty_counts_as_unset_with_three_exceptions() {
 #[case("RETRY_DELAY", "0.25", "retry_delay: 250ms")]
 #[case("RETRY_SCHEDULE", "1s, 2m", "retry_schedule: [1s, 120s]")]
 #[case("LEASE", "1h", "lease: 3600s")]
+#[case("PARK_AFTER", "90s", "park_after: 90s")]
+#[case("SMTP_RATE_LIMIT", "14", "rate_limit: 14")]
 #[case("TEMPLATES_DIR", "t", "templates_dir: Some(\"t\")")]
 #[case("HTTP_ADDR", "[::1]:0", "[::1]:0")]
 #[case("HTTP_ADDR", "localhost:80", "127.0.0.1:80")]
@@ -160,6 +163,8 @@ fn taken(#[case] name: &str, #[case] value: &str, #[case] part: &str) {
 #[case("RETRY_SCHEDULE", "5m,,1h")]
 #[case("RETRY_SCHEDULE", "never")]
 #[case("LEASE", "1ms")]
+#[case("PARK_AFTER", "0")]
+#[case("SMTP_RATE_LIMIT", "-1")]
 #[case("LEASE", "2h")]
 #[case("HTTP_ADDR", "8004")]
 #[case("SHUTDOWN_GRACE", "2d")]

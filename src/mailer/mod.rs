@@ -5,22 +5,23 @@
 //! the e-mail. STARTTLS is never skipped. Every step has a time limit.
 
 mod auth;
+mod breaker;
 mod conversation;
 mod dummy;
 mod email;
 mod fault;
 mod handover;
-mod health;
+
 mod offers;
 mod relay;
 mod tls;
 mod wire;
 
+pub use breaker::Breaker;
 pub use conversation::Conversation;
 pub use dummy::{Dummy, Outlet, Parcel};
 pub use email::{Draft, MimeError, assemble};
 pub use fault::{Fault, FaultCause, Phase, Reply};
 pub use handover::{Handover, Refusal};
-pub use health::Health;
 pub use relay::{Relay, RelayConfigError};
 pub use tls::TlsError;

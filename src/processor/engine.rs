@@ -9,14 +9,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::denials::Denials;
 use super::job::{Ticket, committed};
 use super::lane::Lane;
 use super::lease::{Lease, Leases};
-use super::sender::{Senders, Way};
+use super::sender::{Rate, Senders, Way};
 use super::{Clock, holder};
 use crate::config::{DeliveryConfig, EmailConfig, UrlTemplate};
 use crate::domain::{Identity, LeaseToken};
-use crate::mailer::{Dummy, Health, Relay, RelayConfigError};
+use crate::mailer::{Breaker, Dummy, Relay, RelayConfigError};
 use crate::render::Templates;
 use crate::repository::{self, Claimant, Database, Writer};
 
@@ -28,6 +29,7 @@ pub(super) struct Engine {
     pub(super) unsubscribe_url: Option<UrlTemplate>,
     pub(super) templates: Arc<Templates>,
     pub(super) lane: Arc<Lane>,
+    pub(super) breaker: Arc<Breaker>,
     pub(super) leases: Leases,
     pub(super) holder: String,
     pub(super) now: Clock,
@@ -75,6 +77,7 @@ impl Engine {
             Way::Dummy(_) => "dummy".into(),
         };
         let lane = Arc::new(Lane::new());
+        let breaker = Arc::new(Breaker::new(relay));
         let abandon = Arc::new(AtomicBool::new(false));
         let (writer, thread) = Writer::<Ticket>::start(
             db.clone(),
@@ -86,7 +89,9 @@ impl Engine {
         let senders = Arc::new(Senders {
             lane: Arc::clone(&lane),
             way,
-            health: Health::new(relay),
+            breaker: Arc::clone(&breaker),
+            denials: Denials::default(),
+            rate: rate(email.relay.rate_limit),
             permits: Arc::new(Semaphore::new(config.in_flight)),
             writer,
             config: config.clone(),
@@ -99,6 +104,8 @@ impl Engine {
         for _ in 0..email.relay.connections {
             tasks.spawn(Arc::clone(&senders).run());
         }
+        let prober = Arc::clone(&senders);
+        tasks.spawn(async move { prober.probe().await });
         let leases = Leases::new(db.clone(), config.lease);
         let beats_stop = CancellationToken::new();
         let beats = tokio::spawn(leases.clone().keep_alive(beats_stop.clone()));
@@ -109,6 +116,7 @@ impl Engine {
             unsubscribe_url: email.unsubscribe_url.clone(),
             templates,
             lane,
+            breaker,
             leases,
             holder: holder::this_process(),
             now,
@@ -156,6 +164,12 @@ impl Engine {
             tracing::warn!(dispatch.id = %dispatch, %error, "the lease could not be given back; it runs out by itself");
         }
     }
+}
+
+/// One e-mail at a time, evenly: a burst is what a limit is to keep away.
+fn rate(limit: u32) -> Option<Rate> {
+    let quota = governor::Quota::per_second(std::num::NonZeroU32::new(limit)?);
+    Some(Rate::direct(quota.allow_burst(std::num::NonZeroU32::MIN)))
 }
 
 impl Machinery {

@@ -38,6 +38,16 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// The same row, to be looked at once more.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            row: self.row.clone(),
+            work: Arc::clone(&self.work),
+            lane_faults: 0,
+            passed_then: 0,
+        }
+    }
+
     pub(super) fn created_at(&self) -> DateTime<Utc> {
         self.row.created_at.and_utc()
     }
@@ -68,7 +78,10 @@ pub(super) struct Ticket {
     pub(super) id: NotificationId,
     pub(super) work: Arc<Work>,
     pub(super) again: Option<NaiveDateTime>,
-    pub(super) permit: OwnedSemaphorePermit,
+    /// The outcome was taken back: the dispatch has to read it anew.
+    pub(super) reopened: bool,
+    /// Held until the commit; nothing is in flight for an outcome that is only taken back.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Called by the ledger's writer after each commit: frees the permits and tells each dispatch.
@@ -76,8 +89,10 @@ pub(super) fn committed(tickets: Vec<(Ticket, bool)>) {
     let mut told: Vec<(Arc<Work>, Vec<Done>)> = Vec::new();
     for (ticket, taken) in tickets {
         let how = match (taken, ticket.again) {
+            (false, _) if ticket.reopened => How::Committed,
             (false, _) => How::Refused,
             (true, Some(at)) => How::Again(at),
+            (true, None) if ticket.reopened => How::Dropped,
             (true, None) => How::Committed,
         };
         let done = Done { id: ticket.id, how };

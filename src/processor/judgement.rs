@@ -26,6 +26,15 @@ pub(super) fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Coun
     }
 }
 
+/// The ledger owns what remains.
+pub(super) fn parked(dispatch: DispatchId) -> Judgement {
+    Judgement {
+        verdict: Some(Verdict::Ack),
+        dispatch: Some(dispatch),
+        ended: None,
+    }
+}
+
 pub(super) fn leave(dispatch: Option<DispatchId>) -> Judgement {
     Judgement {
         verdict: None,
@@ -40,6 +49,9 @@ pub(super) fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
         Ended::Reached(status, counts) => {
             let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
             tracing::info!(dispatch.id = %dispatch, %status, outcome = counts.join(", "), seconds, "dispatch done");
+        }
+        Ended::Parked => {
+            tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch parked: it goes on when its relay does");
         }
         Ended::Stopped => {
             tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again");

@@ -2,6 +2,7 @@
 //! that nothing can leave between receipt and settlement.
 
 mod compose;
+mod denials;
 mod engine;
 mod hand;
 mod holder;
@@ -36,7 +37,7 @@ use crate::repository::{Claim, Database};
 use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
 use job::Work;
-use judgement::{leave, log_end, reached};
+use judgement::{leave, log_end, parked, reached};
 use lease::lock;
 use sweeper::Sweeper;
 use work::{Course, Ended};
@@ -112,6 +113,7 @@ impl Processor {
                     let dispatch = claim.dispatch;
                     match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
+                        Ok(Ended::Parked) => return parked(dispatch),
                         Ok(Ended::Stopped) => return leave(Some(dispatch)),
                         Ok(Ended::LeaseLost) => {}
                         Err(why) => {

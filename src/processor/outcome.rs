@@ -126,6 +126,7 @@ mod tests {
             max_retries: 3,
             retry_delay: Duration::from_secs(5),
             retry_schedule: schedule.iter().map(|&s| Duration::from_secs(s)).collect(),
+            park_after: Duration::from_mins(10),
             lease: Duration::from_secs(15),
         }
     }

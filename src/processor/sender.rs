@@ -10,16 +10,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::compose::compose;
+use super::denials::{Denials, denial};
 use super::job::{Done, How, Job, Ticket};
 use super::lane::Lane;
 use super::outcome::{Next, judge};
 use crate::config::DeliveryConfig;
 use crate::domain::EmailAddress;
-use crate::mailer::{Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay};
+use crate::mailer::{Breaker, Dummy, Fault, FaultCause, Handover, Outlet, Parcel, Phase, Relay};
 use crate::repository::{Entry, Outcome, Writer};
 
 /// A connection that nothing was handed over on for so long takes its leave.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// After so long, or so many e-mails, a connection is renewed.
+const LONGEST_OPEN: Duration = Duration::from_hours(1);
+const MOST_HANDED: u32 = 10_000;
+
+/// E-mails a second over all connections.
+pub(super) type Rate = governor::DefaultDirectRateLimiter;
 
 /// Where the e-mails of a lane go.
 pub(super) enum Way {
@@ -33,7 +41,9 @@ pub(super) enum Way {
 pub(super) struct Senders {
     pub(super) lane: Arc<Lane>,
     pub(super) way: Way,
-    pub(super) health: Health,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) denials: Denials,
+    pub(super) rate: Option<Rate>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) writer: Writer<Ticket>,
     pub(super) config: DeliveryConfig,
@@ -53,6 +63,15 @@ struct Open {
     proven: bool,
     /// It stands, and yet takes nothing: asking again at once would only repeat that.
     refused: bool,
+    since: Instant,
+    handed: u32,
+}
+
+impl Open {
+    /// Relays close connections that have served for long: better between two e-mails than within one.
+    fn is_worn(&self) -> bool {
+        self.handed >= MOST_HANDED || self.since.elapsed() >= LONGEST_OPEN
+    }
 }
 
 impl Senders {
@@ -80,6 +99,10 @@ impl Senders {
             quit(open).await;
             return None;
         }
+        self.breaker.wait().await;
+        if open.as_ref().is_some_and(Open::is_worn) {
+            quit(open).await;
+        }
         if open.is_none() {
             match self.connect().await {
                 Ok(outlet) => {
@@ -87,23 +110,34 @@ impl Senders {
                         outlet,
                         proven: false,
                         refused: false,
+                        since: Instant::now(),
+                        handed: 0,
                     });
                 }
                 Err(fault) => {
                     self.lane.not_now();
-                    self.health.failed(&fault);
+                    self.breaker.failed(&fault);
                     return None;
                 }
             }
+        }
+        if let Some(rate) = &self.rate {
+            rate.until_ready().await;
         }
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
     async fn connect(&self) -> Result<Outlet, Fault> {
-        self.health.wait().await;
         match &self.way {
             Way::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
             Way::Relay(relay) => Ok(Outlet::Smtp(Box::new(relay.connect().await?))),
+        }
+    }
+
+    /// Looks after the lane while it is closed.
+    pub(super) async fn probe(&self) {
+        if let Way::Relay(relay) = &self.way {
+            self.breaker.probe(relay, &self.stop).await;
         }
     }
 
@@ -134,22 +168,62 @@ impl Senders {
         let lane_passes = self.observe(open, &mut job, &handover);
         let faults = (job.lane_faults, lane_passes);
         let now = (self.now)().naive_utc();
+        let denied = denial(&handover).map(|reply| (job.again(), reply.clone()));
         match judge(handover, job.row.attempts, faults, &self.config, now) {
             Next::Record(outcome) => self.record(job, outcome, permit),
             Next::Requeue if self.stop.is_cancelled() => drop_job(&job),
             Next::Requeue => self.lane.requeue(job),
         }
+        // Only now: the failure has to be in the ledger before it can be taken back.
+        if let Some((job, reply)) = denied {
+            let jobs = self.denials.denied(job);
+            if !jobs.is_empty() {
+                self.breaker.denied(&reply);
+                jobs.into_iter().for_each(|job| self.take_back(job));
+            }
+        }
+    }
+
+    /// Opens a notification again that was failed for the relay's sake, if its dispatch is still at work.
+    fn take_back(&self, job: Job) {
+        let entry = Entry {
+            notification: job.row.id,
+            dispatch: job.work.dispatch(),
+            token: job.work.lease.token,
+            outcome: Outcome::TakenBack,
+        };
+        let ticket = Ticket {
+            id: job.row.id,
+            work: job.work,
+            again: None,
+            reopened: true,
+            permit: None,
+        };
+        self.writer.record(entry, ticket);
     }
 
     /// What a handover says about the lane; returns whether others have passed since it first failed at
     /// this job.
     fn observe(&self, open: &mut Open, job: &mut Job, handover: &Handover) -> bool {
         let passed = self.passed.load(Ordering::Relaxed);
-        let Handover::Unsent(fault) = handover else {
-            open.proven = true;
-            self.passed.fetch_add(1, Ordering::Relaxed);
-            self.health.passed();
-            return false;
+        open.handed += 1;
+        let fault = match handover {
+            Handover::Unsent(fault) => fault,
+            Handover::Unknown(fault) => {
+                self.breaker.failed(fault);
+                return false;
+            }
+            _ => {
+                open.proven = true;
+                if denial(handover).is_none() {
+                    self.passed.fetch_add(1, Ordering::Relaxed);
+                    self.breaker.passed();
+                }
+                if matches!(handover, Handover::Accepted(_)) {
+                    self.denials.accepted();
+                }
+                return false;
+            }
         };
         tracing::debug!(notification.id = %job.row.id, %fault, "not handed over");
         if job.lane_faults == 0 {
@@ -159,7 +233,7 @@ impl Senders {
         open.refused = open.outlet.is_usable();
         // A connection that broke while it lay idle says nothing about the relay.
         if !open.proven || open.refused || fault.reply().is_some() {
-            self.health.failed(fault);
+            self.breaker.failed(fault);
         }
         passed > job.passed_then
     }
@@ -224,7 +298,8 @@ impl Senders {
                 id: job.row.id,
                 work: job.work,
                 again,
-                permit,
+                reopened: false,
+                permit: Some(permit),
             },
         );
     }
@@ -259,6 +334,7 @@ fn log(job: &Job, outcome: &Outcome) {
         Outcome::Failed { error, .. } => {
             tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "failed");
         }
+        Outcome::TakenBack => {}
         Outcome::Unknown { error, .. } => {
             tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
         }

@@ -55,6 +55,9 @@ impl Sweeper {
                 .await?;
             claims.extend(claimed.map(|claim| (claim, began)));
         }
+        if engine.breaker.closed_for().is_some() {
+            return Ok(claims);
+        }
         let now = (engine.now)().naive_utc();
         let longest = engine.longest_wait();
         let due = engine

@@ -32,6 +32,8 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 pub(super) enum Ended {
     /// As in S6: ack.
     Reached(DispatchStatus, Counts),
+    /// It cannot go on now; the ledger owns the rest: ack.
+    Parked,
     /// Told to stop before its end; the lease was given back.
     Stopped,
     /// Somebody else has it.
@@ -81,10 +83,14 @@ impl Course {
                 }
                 self.read_on();
             }
+            let closed = self.engine.breaker.closed_for();
+            if closed.is_some_and(|long| long >= self.engine.config.park_after) {
+                return self.leave(Ended::Parked).await;
+            }
             let lease = Arc::clone(&self.work.lease);
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.drain().await,
+                () = stop.cancelled() => return self.leave(Ended::Stopped).await,
                 () = lease.lost() => return self.abandon(),
                 Some(list) = self.done.recv() => {
                     if !self.settle(&list) {
@@ -186,9 +192,9 @@ impl Course {
         Ok(end)
     }
 
-    /// Told to stop: what waits in the lane stays open in the ledger, what is under way is waited for,
+    /// Told to stop, or to park: what waits in the lane stays open in the ledger, what is under way is waited for,
     /// and the lease is given back. If that was all, the dispatch ends as usual.
-    async fn drain(mut self) -> Ended {
+    async fn leave(mut self, how: Ended) -> Ended {
         if let Some(reading) = self.reading.take() {
             let brought = reading.await;
             self.hand.take(Vec::new());
@@ -214,8 +220,24 @@ impl Course {
         {
             return Ended::Reached(status, counts);
         }
+        if how == Ended::Parked {
+            let lease = Arc::clone(&self.work.lease);
+            let now = (self.engine.now)().naive_utc();
+            let parked = self
+                .engine
+                .db
+                .write(move |c| repository::park(c, lease.dispatch, lease.token, now));
+            if parked.await.is_ok() {
+                self.engine.leases.drop_lease(&self.work.lease);
+                return Ended::Parked;
+            }
+        }
         self.engine.give_back(&self.work.lease).await;
-        Ended::Stopped
+        if how == Ended::Parked {
+            Ended::LeaseLost
+        } else {
+            how
+        }
     }
 
     /// Stops at once: nothing is written any more under this lease.

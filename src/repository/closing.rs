@@ -121,3 +121,27 @@ pub fn counts(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Counts, 
     counts.sort_unstable();
     Ok(Counts(counts))
 }
+
+/// Gives a dispatch that cannot go on to the ledger: it waits there, and its message can be acked. Its
+/// cursor and its open rows stay as they are.
+pub fn park(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    token: LeaseToken,
+    now: NaiveDateTime,
+) -> Result<(), DbError> {
+    let parked = diesel::update(under(dispatch, token))
+        .set((
+            dispatches::status.eq(DispatchStatus::Waiting.as_str()),
+            dispatches::due_at.eq(Some(now)),
+            dispatches::updated_at.eq(now),
+            dispatches::lease_token.eq(None::<String>),
+            dispatches::lease_holder.eq(None::<String>),
+        ))
+        .execute(conn)?;
+    if parked == 1 {
+        Ok(())
+    } else {
+        Err(DbError::LeaseLost)
+    }
+}

@@ -249,6 +249,7 @@ impl CustomizeConnection<AnyConnection, diesel::r2d2::Error> for Prepare {
         if self.echo {
             conn.set_instrumentation(super::echo::log_statement);
         }
+        // A worker that is frozen in the middle of a transaction must not keep its locks from others.
         let setup = match conn {
             // A relaxed setting would make `sent` a guess after a power cut.
             #[cfg(feature = "sqlite")]
@@ -256,10 +257,15 @@ impl CustomizeConnection<AnyConnection, diesel::r2d2::Error> for Prepare {
                 "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
             }
             #[cfg(feature = "postgres")]
-            AnyConnection::Postgres(_) => "SET TIME ZONE 'UTC'; SET statement_timeout = '60s';",
+            AnyConnection::Postgres(_) => {
+                "SET TIME ZONE 'UTC'; SET statement_timeout = '60s'; \
+                 SET idle_in_transaction_session_timeout = '5s';"
+            }
             #[cfg(feature = "mysql")]
             AnyConnection::Mysql(_) => {
-                "SET time_zone = '+00:00'; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+                // The comment is MariaDB's: MySQL has no such variable.
+                "SET time_zone = '+00:00' /*M! , idle_transaction_timeout = 5 */; \
+                 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
             }
         };
         conn.batch_execute(setup).map_err(diesel::r2d2::Error::QueryError)

@@ -39,6 +39,8 @@ pub enum Outcome {
         /// Whether an attempt was made (not when rendering failed).
         attempted: bool,
     },
+    /// Failed for the relay's sake: open again, the attempt uncharged.
+    TakenBack,
     /// Handed over, but no reply came.
     Unknown {
         /// What was seen.
@@ -124,6 +126,7 @@ fn still_held(
 fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Result<bool, DbError> {
     let (status, error, at, charged) = match &entry.outcome {
         Outcome::Sent => return Ok(true),
+        Outcome::TakenBack => return take_back(conn, entry.notification, now),
         Outcome::Again { error, at } => (NotificationStatus::Pending, error, Some(*at), 1),
         Outcome::Deferred { error, at } => (NotificationStatus::Deferred, error, Some(*at), 1),
         Outcome::Failed { error, attempted } => {
@@ -144,4 +147,18 @@ fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Re
         ))
         .execute(conn)?;
     Ok(updated == 1)
+}
+
+fn take_back(conn: &mut AnyConnection, id: NotificationId, now: NaiveDateTime) -> Result<bool, DbError> {
+    let failed = notifications::table
+        .filter(notifications::id.eq(id.0))
+        .filter(notifications::status.eq(NotificationStatus::Failed.as_str()));
+    let reopened = diesel::update(failed)
+        .set((
+            notifications::status.eq(NotificationStatus::Pending.as_str()),
+            notifications::attempts.eq(notifications::attempts - 1),
+            notifications::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(reopened == 1)
 }

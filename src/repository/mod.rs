@@ -28,7 +28,7 @@ pub use browse::{
     DispatchView, Missed, NotificationFilter, NotificationView, audience, dispatch, dispatches, missed,
     notification, notifications, settled,
 };
-pub use closing::{Counts, End, counts, finish};
+pub use closing::{Counts, End, counts, finish, park};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};

@@ -26,6 +26,7 @@ fn config(server: &SmtpServer) -> RelayConfig {
         tls_ca: None,
         connections: 1,
         timeout: Duration::from_secs(10),
+        rate_limit: 0,
         data_timeout: Duration::from_secs(10),
     }
 }
@@ -33,6 +34,7 @@ fn config(server: &SmtpServer) -> RelayConfig {
 fn impatient(server: &SmtpServer) -> RelayConfig {
     RelayConfig {
         timeout: LIMIT,
+        rate_limit: 0,
         data_timeout: LIMIT,
         ..config(server)
     }

@@ -10,6 +10,7 @@ mod mailer;
 mod main_job;
 mod missing;
 mod redelivery;
+mod relay;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;
