@@ -5,13 +5,14 @@ mod auth;
 mod health;
 mod notifications;
 mod problem;
+mod retry;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -47,6 +48,8 @@ pub fn router(api: Api) -> Router {
     let guarded = Router::new()
         .route("/api/v1/notifications", get(notifications::list))
         .route("/api/v1/notifications/{id}", get(notifications::one))
+        .route("/api/v1/notifications/retry/{id}", post(retry::notification))
+        .route("/api/v1/dispatches/{id}/retry", post(retry::dispatch))
         .layer(axum::middleware::from_fn_with_state(
             api.clone(),
             auth::require_token,

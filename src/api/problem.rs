@@ -68,6 +68,17 @@ impl Problem {
         )
     }
 
+    /// 409.
+    pub(super) fn conflict(detail: &str) -> Self {
+        let status = StatusCode::CONFLICT;
+        Self::new(
+            status,
+            "urn:herald:conflict",
+            "This makes no sense now",
+            Some(detail.to_owned()),
+        )
+    }
+
     /// 401.
     pub(super) fn unauthorized() -> Self {
         let detail = Some("send the API token as `Authorization: Bearer …`".to_owned());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::{DispatchId, EventId};
 
@@ -37,6 +37,8 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Put failed or unknown notifications back to work
+    Retry(Retry),
     /// Render a template from sample data, through the code that sends
     Preview {
         /// `created`, `updated` or `cancelled`
@@ -51,6 +53,23 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `retry` puts back to work.
+#[derive(Debug, Args)]
+pub(super) struct Retry {
+    /// One notification
+    #[arg(long, value_name = "ID", group = "what", required_unless_present_any = ["dispatch", "failed"])]
+    pub(super) notification: Option<i64>,
+    /// All of one dispatch
+    #[arg(long, value_name = "ID", group = "what")]
+    pub(super) dispatch: Option<DispatchId>,
+    /// All that are failed or unknown
+    #[arg(long, group = "what")]
+    pub(super) failed: bool,
+    /// With --failed: only what became so at this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME", requires = "failed")]
+    pub(super) since: Option<String>,
 }
 
 /// What `preview` prints.

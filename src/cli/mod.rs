@@ -11,6 +11,7 @@ mod dispatch;
 mod doctor;
 mod preview;
 mod progress;
+mod retry;
 mod run;
 mod status;
 mod test_data;
@@ -62,6 +63,7 @@ pub fn herald() -> ExitCode {
             Command::Migrate => migrate().await,
             Command::Dispatch { file } => dispatch::dispatch(&file).await,
             Command::Status { dispatch, json } => status::status(dispatch, json).await,
+            Command::Retry(what) => retry::retry(what).await,
             Command::Preview { template, format } => preview::preview(&template, format),
             Command::Doctor { json } => doctor::doctor(json).await,
         }

@@ -15,10 +15,10 @@ use super::lease::{Lease, Leases};
 use super::sender::{Senders, Way};
 use super::{Clock, holder};
 use crate::config::{DeliveryConfig, EmailConfig, UrlTemplate};
-use crate::domain::Identity;
+use crate::domain::{Identity, LeaseToken};
 use crate::mailer::{Dummy, Health, Relay, RelayConfigError};
 use crate::render::Templates;
-use crate::repository::{self, Database, Writer};
+use crate::repository::{self, Claimant, Database, Writer};
 
 /// Shared by everything that works on dispatches.
 pub(super) struct Engine {
@@ -123,6 +123,25 @@ impl Engine {
             beats_stop,
         };
         Ok((engine, machinery))
+    }
+
+    /// Who claims, with a fresh token; `delivered`: with a delivery in hand.
+    pub(super) fn claimant(&self, delivered: bool) -> Claimant {
+        Claimant {
+            token: LeaseToken::generate(),
+            delivered,
+            holder: self.holder.clone(),
+            now: (self.now)().naive_utc(),
+        }
+    }
+
+    /// No next time is further off than this.
+    pub(super) fn longest_wait(&self) -> chrono::Duration {
+        let steps = self.config.retry_schedule.iter().copied();
+        let longest = steps.chain([super::outcome::LONGEST_DELAY]).max();
+        longest
+            .and_then(|w| chrono::Duration::from_std(w).ok())
+            .unwrap_or_default()
     }
 
     /// Gives a lease back, so that whoever comes next need not wait.

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::engine::Engine;
 use super::holder;
 use crate::consumer::Delivery;
-use crate::domain::{DispatchId, DispatchStatus, LeaseToken};
+use crate::domain::{DispatchId, DispatchStatus};
 use crate::message::EventMessage;
 use crate::policy::{self, Plan};
 use crate::render::Composer;
-use crate::repository::{self, Accepted, Claim, Claimant, DbError, MessageKey, NewDispatch, Seen};
+use crate::repository::{self, Accepted, Claim, DbError, MessageKey, NewDispatch, Seen};
 
 /// Waits between tries while the database is away, and at least between two looks at a lease.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -153,7 +153,7 @@ async fn watch(
 
 async fn take_over(engine: &Engine, seen: Seen) -> Watched {
     let began = Instant::now();
-    let who = claimant(engine);
+    let who = engine.claimant(true);
     match engine
         .db
         .write(move |conn| repository::take_over(conn, &seen, &who))
@@ -193,7 +193,7 @@ async fn accept(
         .subject()
         .to_owned();
     let new = new_dispatch(delivery, message, &plan, subject).map_err(Refused::Impossible)?;
-    let (who, others) = (claimant(engine), others.to_vec());
+    let (who, others) = (engine.claimant(true), others.to_vec());
     let began = Instant::now();
     let accepted = engine
         .db
@@ -215,14 +215,6 @@ pub(super) fn compose(
         created_at,
     )
     .map_err(|e| e.to_string())
-}
-
-fn claimant(engine: &Engine) -> Claimant {
-    Claimant {
-        token: LeaseToken::generate(),
-        holder: engine.holder.clone(),
-        now: (engine.now)().naive_utc(),
-    }
 }
 
 fn new_dispatch(

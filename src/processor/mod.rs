@@ -1,16 +1,20 @@
 //! One delivery, from DTO to verdict. Every way through here ends in a verdict, never in an error, so
 //! that nothing can leave between receipt and settlement.
 
+mod compose;
 mod engine;
 mod hand;
 mod holder;
 mod intake;
 mod job;
+mod judgement;
 mod known;
 mod lane;
 mod lease;
 mod outcome;
+mod reading;
 mod sender;
+mod sweeper;
 mod work;
 
 use std::collections::HashMap;
@@ -19,36 +23,32 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{DeliveryConfig, EmailConfig};
 use crate::consumer::{DeadLetter, Delivery, Verdict};
-use crate::domain::{DispatchId, DispatchStatus};
+use crate::domain::DispatchId;
 use crate::message::{self, EventMessage, Message, Reason};
 use crate::policy::Plan;
 use crate::render::Templates;
-use crate::repository::{Claim, Counts, Database};
+use crate::repository::{Claim, Database};
 use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
 use job::Work;
+use judgement::{leave, log_end, reached};
 use lease::lock;
+use sweeper::Sweeper;
 use work::{Course, Ended};
 
 pub use engine::StartError;
+pub use judgement::Judgement;
+
+/// Dispatches that the sweeper works on at once.
+const SWEPT: usize = 16;
 
 /// The wall clock, as an argument.
 pub type Clock = fn() -> DateTime<Utc>;
-
-/// What becomes of a delivery, and of which dispatch it was.
-#[derive(Debug)]
-pub struct Judgement {
-    /// For the broker; `None`: leave it unsettled, it comes again when this worker is gone.
-    pub verdict: Option<Verdict>,
-    /// The dispatch that the ledger has for it.
-    pub dispatch: Option<DispatchId>,
-    /// How the dispatch ended, if it was worked off here.
-    pub ended: Option<(DispatchStatus, Counts)>,
-}
 
 /// Works deliveries off.
 pub struct Processor {
@@ -110,7 +110,7 @@ impl Processor {
             match take_in(&self.engine, delivery, event, &self.stop).await {
                 Intake::Mine(claim, began) => {
                     let dispatch = claim.dispatch;
-                    match self.work_off(claim, delivery, began).await {
+                    match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
                         Ok(Ended::Stopped) => return leave(Some(dispatch)),
                         Ok(Ended::LeaseLost) => {}
@@ -154,10 +154,42 @@ impl Processor {
         }
     }
 
+    /// Takes up what nobody works on, until told to stop.
+    pub async fn sweep(self: Arc<Self>) {
+        let mut sweeper = Sweeper::new();
+        let mut swept = JoinSet::new();
+        let pause = Sweeper::pause(&self.engine);
+        while self
+            .stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+        {
+            while swept.try_join_next().is_some() {}
+            match sweeper.round(&self.engine, SWEPT - swept.len()).await {
+                Ok(claims) => {
+                    for (claim, began) in claims {
+                        let processor = Arc::clone(&self);
+                        swept.spawn(async move { processor.work_off_swept(claim, began).await });
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the sweeper cannot read the ledger"),
+            }
+        }
+        while swept.join_next().await.is_some() {}
+    }
+
+    async fn work_off_swept(&self, claim: Claim, began: Instant) {
+        let dispatch = claim.dispatch;
+        if let Err(why) = self.work_off(claim, None, began).await {
+            tracing::error!(dispatch.id = %dispatch, error = why, "this dispatch cannot be worked off here");
+        }
+    }
+
     async fn work_off(
         &self,
         claim: Claim,
-        delivery: &Arc<Delivery>,
+        delivery: Option<&Arc<Delivery>>,
         began: Instant,
     ) -> Result<Ended, String> {
         let Claim {
@@ -170,7 +202,7 @@ impl Processor {
         let lease = self
             .engine
             .leases
-            .hold(dispatch, token, Some(Arc::clone(delivery)), began);
+            .hold(dispatch, token, delivery.map(Arc::clone), began);
         let prepared = Plan::from_text(&plan)
             .map_err(|e| e.to_string())
             .and_then(|plan| Ok((intake::compose(&self.engine, &plan, created_at.and_utc())?, plan)));
@@ -227,38 +259,6 @@ impl Processor {
             verdict: Some(Verdict::DeadLetter(letter)),
             dispatch: None,
             ended: None,
-        }
-    }
-}
-
-fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Counts) -> Judgement {
-    Judgement {
-        verdict: Some(Verdict::Ack),
-        dispatch: Some(dispatch),
-        ended: Some((status, counts)),
-    }
-}
-
-fn leave(dispatch: Option<DispatchId>) -> Judgement {
-    Judgement {
-        verdict: None,
-        dispatch,
-        ended: None,
-    }
-}
-
-fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
-    let seconds = began.elapsed().as_secs_f64();
-    match ended {
-        Ended::Reached(status, counts) => {
-            let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
-            tracing::info!(dispatch.id = %dispatch, %status, outcome = counts.join(", "), seconds, "dispatch done");
-        }
-        Ended::Stopped => {
-            tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again");
-        }
-        Ended::LeaseLost => {
-            tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch left to another worker");
         }
     }
 }

@@ -2,7 +2,6 @@
 //! and a permit of W is free; the lease is looked at again right before the bytes that cannot be taken
 //! back.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,15 +9,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::compose::compose;
 use super::job::{Done, How, Job, Ticket};
 use super::lane::Lane;
 use super::outcome::{Next, judge};
 use crate::config::DeliveryConfig;
-use crate::domain::{DisplayName, EmailAddress};
-use crate::mailer::{
-    Draft, Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay, assemble,
-};
-use crate::render::Recipient;
+use crate::domain::EmailAddress;
+use crate::mailer::{Dummy, Fault, FaultCause, Handover, Health, Outlet, Parcel, Phase, Relay};
 use crate::repository::{Entry, Outcome, Writer};
 
 /// A connection that nothing was handed over on for so long takes its leave.
@@ -54,6 +51,8 @@ struct Open {
     outlet: Outlet,
     /// Something was judged on it. One that breaks before says something about the relay.
     proven: bool,
+    /// It stands, and yet takes nothing: asking again at once would only repeat that.
+    refused: bool,
 }
 
 impl Senders {
@@ -67,7 +66,10 @@ impl Senders {
             {
                 self.attend(&mut open, job, permit).await;
             }
-            open = open.take().filter(|o: &Open| o.outlet.is_usable());
+            if open.as_ref().is_some_and(|o: &Open| o.refused) {
+                quit(&mut open).await;
+            }
+            open = open.take().filter(|o| o.outlet.is_usable());
         }
         quit(&mut open).await;
     }
@@ -84,7 +86,8 @@ impl Senders {
                     *open = Some(Open {
                         outlet,
                         proven: false,
-                    })
+                        refused: false,
+                    });
                 }
                 Err(fault) => {
                     self.lane.not_now();
@@ -97,12 +100,10 @@ impl Senders {
     }
 
     async fn connect(&self) -> Result<Outlet, Fault> {
+        self.health.wait().await;
         match &self.way {
             Way::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
-            Way::Relay(relay) => {
-                self.health.wait().await;
-                Ok(Outlet::Smtp(Box::new(relay.connect().await?)))
-            }
+            Way::Relay(relay) => Ok(Outlet::Smtp(Box::new(relay.connect().await?))),
         }
     }
 
@@ -155,8 +156,9 @@ impl Senders {
             job.passed_then = passed;
         }
         job.lane_faults += 1;
+        open.refused = open.outlet.is_usable();
         // A connection that broke while it lay idle says nothing about the relay.
-        if !open.proven || fault.reply().is_some() {
+        if !open.proven || open.refused || fault.reply().is_some() {
             self.health.failed(fault);
         }
         passed > job.passed_then
@@ -243,45 +245,6 @@ fn drop_job(job: &Job) {
     let _ = job.work.done.send(vec![done]);
 }
 
-/// The whole e-mail, or why this notification can never be one. A panic on the way is this one's alone.
-fn compose(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
-    catch_unwind(AssertUnwindSafe(|| compose_unguarded(job)))
-        .unwrap_or_else(|_| Err("composing this e-mail failed unexpectedly".into()))
-}
-
-fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
-    let work = &job.work;
-    let to: EmailAddress = job.row.recipient.parse().map_err(|e| format!("{e}"))?;
-    let name = DisplayName::clean(&job.row.name);
-    let unsubscribe = work
-        .unsubscribe_url
-        .as_ref()
-        .zip(job.row.participant_id)
-        .map(|(template, participant)| template.fill(participant, work.event_id, &to));
-    let recipient = Recipient {
-        name: &name,
-        address: &to,
-        unsubscribe_url: unsubscribe.as_deref(),
-    };
-    let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
-    let boundary = boundary_id(&job.row.message_id);
-    let email = assemble(&Draft {
-        identity: &work.identity,
-        to: &to,
-        to_name: &name,
-        message_id: &job.row.message_id,
-        date: job.created_at(),
-        unsubscribe_url: unsubscribe.as_deref(),
-        boundary_id: &boundary,
-        subject: &rendered.subject,
-        text: &rendered.text,
-        html: &rendered.html,
-        calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
-    })
-    .map_err(|e| e.to_string())?;
-    Ok((to, email))
-}
-
 /// One line for each outcome that somebody may have to look into.
 fn log(job: &Job, outcome: &Outcome) {
     let (dispatch, notification, attempt) = (job.work.dispatch(), job.row.id, job.row.attempts + 1);
@@ -300,10 +263,4 @@ fn log(job: &Job, outcome: &Outcome) {
             tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
         }
     }
-}
-
-/// The left half of the Message-ID, which is the notification's own, in the characters of a boundary.
-fn boundary_id(message_id: &str) -> String {
-    let left = message_id.split('@').next().unwrap_or_default();
-    left.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }

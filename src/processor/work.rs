@@ -2,8 +2,6 @@
 //! the rows that are to be tried again, and closes it when the ledger shows nothing open. Pages stream:
 //! the next one is read while the last one is sent, and memory stays flat however large the event is.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +14,9 @@ use super::engine::Engine;
 use super::hand::Hand;
 use super::job::{Done, How, Job, Work};
 use super::outcome::LONGEST_DELAY;
+use super::reading::{self, Brought, Reading, Stage};
 use crate::domain::{DispatchStatus, NotificationId};
-use crate::repository::{self, Counts, DbError, End, PageRequest, WorkRow};
+use crate::repository::{self, Counts, DbError, End};
 
 /// Waits between tries while the database is away.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
@@ -38,27 +37,6 @@ pub(super) enum Ended {
     /// Somebody else has it.
     LeaseLost,
 }
-
-/// What of the ledger is read next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Rows that an earlier start left open, from behind this id on.
-    Resume(NotificationId),
-    /// Pages of the audience.
-    Pages,
-    /// Nothing: all is read.
-    Read,
-}
-
-/// What a read of the ledger brought.
-struct Brought {
-    rows: Vec<WorkRow>,
-    stage: Stage,
-    /// Next time of the earliest row to be tried again, where that was asked.
-    next_due: Option<NaiveDateTime>,
-}
-
-type Reading = Pin<Box<dyn Future<Output = Result<Brought, DbError>> + Send>>;
 
 /// One dispatch in work.
 pub(super) struct Course {
@@ -113,7 +91,7 @@ impl Course {
                         return self.abandon();
                     }
                 }
-                brought = poll(&mut self.reading) => match brought {
+                brought = reading::outcome(&mut self.reading) => match brought {
                     Ok(brought) => self.take(brought),
                     Err(DbError::LeaseLost) => return self.abandon(),
                     Err(error) => {
@@ -142,49 +120,15 @@ impl Course {
         {
             return;
         }
-        let (lease, size, stage) = (Arc::clone(&self.work.lease), config.batch_size, self.stage);
-        let domain = self.work.identity.address.domain().to_owned();
-        let now = (self.engine.now)().naive_utc();
-        let db = self.engine.db.clone();
         self.hand.begin_read();
-        self.reading = Some(Box::pin(async move {
-            db.write(move |conn| if let Stage::Resume(after) = stage {
-                let rows = repository::open_rows(conn, lease.dispatch, after, size)?;
-                let next_due = repository::next_due(conn, lease.dispatch)?;
-                let stage = rows.last().filter(|_| rows.len() == size).map(|r| Stage::Resume(r.id));
-                Ok(Brought { rows, stage: stage.unwrap_or(Stage::Pages), next_due })
-            } else {
-                let request =
-                    PageRequest { dispatch: lease.dispatch, token: lease.token, size, domain: &domain, now };
-                let page = repository::read_page(conn, request)?;
-                tracing::debug!(dispatch.id = %lease.dispatch, participants = page.participants, notifications = page.rows.len(), "page read");
-                let stage = if page.end { Stage::Read } else { Stage::Pages };
-                Ok(Brought { rows: page.rows, stage, next_due: None })
-            })
-            .await
-        }));
+        self.reading = Some(reading::ahead(&self.engine, &self.work, self.stage));
     }
 
     /// Reads the rows whose next time has come.
     fn read_due(&mut self) {
-        let (dispatch, size) = (self.work.dispatch(), self.engine.config.batch_size);
-        let now = (self.engine.now)().naive_utc();
-        let longest = chrono::Duration::from_std(LONGEST_DELAY).unwrap_or_default();
-        let (db, stage) = (self.engine.db.clone(), self.stage);
         self.next_due = None;
         self.hand.begin_read();
-        self.reading = Some(Box::pin(async move {
-            db.read(move |conn| {
-                let rows = repository::due_rows(conn, dispatch, now, longest, size)?;
-                let next_due = repository::next_due(conn, dispatch)?;
-                Ok(Brought {
-                    rows,
-                    stage,
-                    next_due,
-                })
-            })
-            .await
-        }));
+        self.reading = Some(reading::due(&self.engine, &self.work, self.stage));
     }
 
     fn take(&mut self, brought: Brought) {
@@ -287,18 +231,6 @@ impl Course {
             tracing::warn!(dispatch.id = %self.work.dispatch(), %error, "the ledger does not answer; trying again");
         }
         tokio::time::sleep(DATABASE_PAUSE).await;
-    }
-}
-
-/// The result of the read under way; pending for ever when there is none.
-async fn poll(reading: &mut Option<Reading>) -> Result<Brought, DbError> {
-    match reading {
-        Some(future) => {
-            let brought = future.as_mut().await;
-            *reading = None;
-            brought
-        }
-        None => std::future::pending().await,
     }
 }
 

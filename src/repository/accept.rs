@@ -57,6 +57,8 @@ pub struct NewDispatch {
 pub struct Claimant {
     /// The fresh token that a claim writes.
     pub token: LeaseToken,
+    /// Whether a delivery of its message stands behind the claim.
+    pub delivered: bool,
     /// Says which process holds the lease.
     pub holder: String,
     /// UTC.

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::lease::under;
+use super::lease::{TIMED, under};
 use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
 use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
@@ -80,10 +80,7 @@ pub fn finish(
     }
     let due: Option<NaiveDateTime> = notifications::table
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
-        .filter(notifications::status.eq_any([
-            NotificationStatus::Deferred.as_str(),
-            NotificationStatus::Unknown.as_str(),
-        ]))
+        .filter(notifications::status.eq_any(TIMED))
         .select(diesel::dsl::min(notifications::next_attempt_at))
         .first(conn)?;
     let status = if due.is_some() {

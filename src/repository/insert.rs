@@ -5,14 +5,18 @@ use diesel::prelude::*;
 
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::pages::NewNotification;
+use super::fresh::NewNotification;
 use super::schema::notifications;
+
+/// Rows a statement: each takes 11 of the 32,766 variables that SQLite has, of 65,535 elsewhere.
+const AT_ONCE: usize = 1_000;
 
 /// Inserts a page's notifications; an address that the dispatch already has is left as it is.
 pub(super) fn insert_new(conn: &mut AnyConnection, rows: &[NewNotification]) -> Result<(), DbError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
+    rows.chunks(AT_ONCE).try_for_each(|rows| insert_some(conn, rows))
+}
+
+fn insert_some(conn: &mut AnyConnection, rows: &[NewNotification]) -> Result<(), DbError> {
     match conn {
         #[cfg(feature = "postgres")]
         AnyConnection::Postgres(conn) => {

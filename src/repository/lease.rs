@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use super::accept::Claimant;
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::schema::dispatches;
-use crate::domain::{DispatchId, DispatchStatus, LeaseToken};
+use super::schema::{dispatches, notifications};
+use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
 
 /// A lease that was just taken, with what the work needs to know.
 #[derive(Debug, Clone)]
@@ -85,12 +85,65 @@ pub(super) fn claim_free(
             .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
     );
     let changed = diesel::update(free).set(claimed(who)).execute(conn)?;
-    if changed == 1 {
-        load(conn, dispatch, who.token).map(Some)
-    } else {
-        Ok(None)
-    }
+    load_if(changed == 1, conn, dispatch, who)
 }
+
+/// Takes a waiting dispatch up: it runs again, and those of its rows whose next time has come are open.
+pub fn take_up_waiting(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    longest: chrono::Duration,
+    who: &Claimant,
+) -> Result<Option<Claim>, DbError> {
+    let waiting = dispatches::table.filter(
+        dispatches::id
+            .eq(dispatch.to_string())
+            .and(dispatches::lease_token.is_null())
+            .and(dispatches::status.eq(DispatchStatus::Waiting.as_str())),
+    );
+    let running = (
+        dispatches::status.eq(DispatchStatus::Running.as_str()),
+        dispatches::due_at.eq(None::<NaiveDateTime>),
+    );
+    let changed = diesel::update(waiting)
+        .set((claimed(who), running))
+        .execute(conn)?;
+    if changed == 1 {
+        open_due(conn, dispatch, longest, who.now)?;
+    }
+    load_if(changed == 1, conn, dispatch, who)
+}
+
+/// A next time that is further off than any that is ever given comes from a clock that was set back.
+fn open_due(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    longest: chrono::Duration,
+    now: NaiveDateTime,
+) -> Result<(), DbError> {
+    let due = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .filter(notifications::status.eq_any(TIMED))
+        .filter(
+            notifications::next_attempt_at
+                .le(now)
+                .or(notifications::next_attempt_at.gt(now + longest)),
+        );
+    diesel::update(due)
+        .set((
+            notifications::status.eq(NotificationStatus::Pending.as_str()),
+            notifications::next_attempt_at.eq(None::<NaiveDateTime>),
+            notifications::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// What may have a next time while nobody works on the dispatch.
+pub(super) const TIMED: [&str; 2] = [
+    NotificationStatus::Deferred.as_str(),
+    NotificationStatus::Unknown.as_str(),
+];
 
 /// Takes the lease from a holder that is silent or dead, provided that it still looks as `seen`.
 pub fn take_over(conn: &mut AnyConnection, seen: &Seen, who: &Claimant) -> Result<Option<Claim>, DbError> {
@@ -105,11 +158,7 @@ pub fn take_over(conn: &mut AnyConnection, seen: &Seen, who: &Claimant) -> Resul
             .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
     );
     let changed = diesel::update(silent).set(claimed(who)).execute(conn)?;
-    if changed == 1 {
-        load(conn, seen.dispatch, who.token).map(Some)
-    } else {
-        Ok(None)
-    }
+    load_if(changed == 1, conn, seen.dispatch, who)
 }
 
 type Claimed<'a> = (
@@ -126,24 +175,32 @@ fn claimed(who: &Claimant) -> Claimed<'_> {
         dispatches::lease_token.eq(who.token.to_string()),
         dispatches::lease_beat.eq(dispatches::lease_beat + 1),
         dispatches::lease_holder.eq(&who.holder),
-        dispatches::has_delivery.eq(true),
+        dispatches::has_delivery.eq(who.delivered),
         dispatches::starts.eq(dispatches::starts + 1),
         dispatches::updated_at.eq(who.now),
     )
 }
 
-fn load(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Result<Claim, DbError> {
+fn load_if(
+    claimed: bool,
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    who: &Claimant,
+) -> Result<Option<Claim>, DbError> {
+    if !claimed {
+        return Ok(None);
+    }
     let (plan, created_at, starts) = dispatches::table
         .find(dispatch.to_string())
         .select((dispatches::plan, dispatches::created_at, dispatches::starts))
         .first::<(String, NaiveDateTime, i32)>(conn)?;
-    Ok(Claim {
+    Ok(Some(Claim {
         dispatch,
-        token,
+        token: who.token,
         plan,
         created_at,
         starts,
-    })
+    }))
 }
 
 /// A sign of life for each lease; returns those that are still held under their token.

@@ -10,13 +10,16 @@ mod echo;
 mod error;
 mod events;
 mod foreign;
+mod fresh;
 mod insert;
 mod lease;
 mod ledger;
 mod manager;
 mod migrate;
 mod pages;
+mod retry;
 pub mod schema;
+mod sweep;
 mod test_data;
 mod writer;
 
@@ -29,8 +32,12 @@ pub use closing::{Counts, End, counts, finish};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
-pub use lease::{Claim, Seen, ack_proven, adopt, beat, delivery_lost, observe, release, take_over};
+pub use lease::{
+    Claim, Seen, ack_proven, adopt, beat, delivery_lost, observe, release, take_over, take_up_waiting,
+};
 pub use ledger::{Entry, Outcome, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
+pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
+pub use sweep::{Unattended, due, running};
 pub use test_data::{add_participants, known_participants, put_event};
 pub use writer::Writer;

@@ -13,4 +13,5 @@ mod redelivery;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
 mod tls;

@@ -1,5 +1,7 @@
 //! What is not there yet, or no more: broker, database, relay, the HTTP port, a sound configuration.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rstest::rstest;
@@ -11,7 +13,8 @@ use crate::support::database::{Kind, TestDatabase};
 use crate::support::mailed::{everybody_once, slow_relay};
 use crate::support::proxy::{self, Proxy};
 use crate::support::rabbit::{self, Rabbit};
-use crate::support::smtp::{Options, SmtpServer};
+use crate::support::smtp::{Action, At, Options, SmtpServer};
+use crate::support::stage::Stage;
 use crate::support::until;
 use crate::support::worker::{Settings, Worker};
 
@@ -83,6 +86,9 @@ async fn database_at_the_start(#[values(Kind::Postgres, Kind::Mysql)] kind: Kind
     })
     .await;
     assert!(!worker.log().contains("herald:herald"), "a password in the log");
+    assert!(
+        !worker.log().contains("url"),
+    );
 
     let _link = Proxy::start(port, target).await;
     wait_health(&worker, 200, "ok", "ok").await;
@@ -111,6 +117,68 @@ async fn folder_at_the_start() {
     publish(&rabbit).await;
     std::fs::create_dir(&later).unwrap();
     wait_health(&worker, 200, "ok", "ok").await;
+    rabbit.wait_counts(0, 0).await;
+    worker.stop().await;
+    rabbit.clean().await;
+}
+
+/// A refusal of the sender is nobody's fault, and asking again at once does not help.
+#[tokio::test]
+async fn sender_refused() {
+    let open = Arc::new(AtomicBool::new(false));
+    let opened = Arc::clone(&open);
+    let options = Options::default().script(move |event| {
+        let refused = event.at == At::Mail && !opened.load(Ordering::Relaxed);
+        refused.then_some(Action::Reply("550 5.7.1 sender is not yours"))
+    });
+    let stage = Stage::new(Kind::Sqlite, options).await;
+    let worker = stage.settings().set("SMTP_CONNECTIONS", 2).start().await;
+    stage.db.add_people(7, 50);
+    publish(&stage.rabbit).await;
+    let said = "the relay refuses this sender";
+    until(said, LIMIT, async || worker.log().contains(said).then_some(())).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let asked = stage
+        .smtp
+        .commands()
+        .iter()
+        .filter(|(_, c)| c.starts_with("MAIL"))
+        .count();
+    assert!((2..30).contains(&asked), "MAIL was said {asked} times");
+    assert!(
+        stage
+            .db
+            .rows()
+            .iter()
+            .all(|row| row.status == "pending" && row.attempts == 0)
+    );
+
+    open.store(true, Ordering::Relaxed);
+    assert_eq!(stage.db.wait_closed().await.status, "completed");
+    everybody_once(&stage.smtp, 50);
+    stage.end(worker).await;
+}
+
+/// Dummy mode without its folder waits as it would for a relay.
+#[tokio::test]
+async fn dummy_folder() {
+    let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
+    let folder = tempfile::tempdir().unwrap();
+    let blocked = folder.path().join("emails");
+    std::fs::write(&blocked, "a file").unwrap();
+    let settings = Settings::new(&db, &rabbit).set("EMAIL_DUMMY_MODE", true);
+    let settings = settings.set("EMAIL_DUMMY_DIR", blocked.display());
+    let worker = settings.set("LOG_LEVEL", "DEBUG").start().await;
+    db.add_people(7, 50);
+    publish(&rabbit).await;
+    let said = "the relay cannot be used";
+    until(said, LIMIT, async || worker.log().contains(said).then_some(())).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let tries = worker.log().matches("not handed over").count();
+    assert!(tries < 200, "{tries} tries");
+
+    std::fs::remove_file(&blocked).unwrap();
+    assert_eq!(db.wait_closed().await.status, "completed");
     rabbit.wait_counts(0, 0).await;
     worker.stop().await;
     rabbit.clean().await;

@@ -1,0 +1,53 @@
+//! From a row of the ledger to the bytes that are handed over.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::job::Job;
+use crate::domain::{DisplayName, EmailAddress};
+use crate::mailer::{Draft, assemble};
+use crate::render::Recipient;
+
+/// The whole e-mail, or why this notification can never be one. A panic on the way is this one's alone.
+pub(super) fn compose(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
+    catch_unwind(AssertUnwindSafe(|| compose_unguarded(job)))
+        .unwrap_or_else(|_| Err("composing this e-mail failed unexpectedly".into()))
+}
+
+fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
+    let work = &job.work;
+    let to: EmailAddress = job.row.recipient.parse().map_err(|e| format!("{e}"))?;
+    let name = DisplayName::clean(&job.row.name);
+    let unsubscribe = work
+        .unsubscribe_url
+        .as_ref()
+        .zip(job.row.participant_id)
+        .map(|(template, participant)| template.fill(participant, work.event_id, &to));
+    let recipient = Recipient {
+        name: &name,
+        address: &to,
+        unsubscribe_url: unsubscribe.as_deref(),
+    };
+    let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
+    let boundary = boundary_id(&job.row.message_id);
+    let email = assemble(&Draft {
+        identity: &work.identity,
+        to: &to,
+        to_name: &name,
+        message_id: &job.row.message_id,
+        date: job.created_at(),
+        unsubscribe_url: unsubscribe.as_deref(),
+        boundary_id: &boundary,
+        subject: &rendered.subject,
+        text: &rendered.text,
+        html: &rendered.html,
+        calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
+    })
+    .map_err(|e| e.to_string())?;
+    Ok((to, email))
+}
+
+/// The left half of the Message-ID, which is the notification's own, in the characters of a boundary.
+fn boundary_id(message_id: &str) -> String {
+    let left = message_id.split('@').next().unwrap_or_default();
+    left.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}

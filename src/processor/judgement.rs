@@ -1,0 +1,51 @@
+//! What is said of a delivery in the end.
+
+use std::time::Instant;
+
+use super::work::Ended;
+use crate::consumer::Verdict;
+use crate::domain::{DispatchId, DispatchStatus};
+use crate::repository::Counts;
+
+/// What becomes of a delivery, and of which dispatch it was.
+#[derive(Debug)]
+pub struct Judgement {
+    /// For the broker; `None`: leave it unsettled, it comes again when this worker is gone.
+    pub verdict: Option<Verdict>,
+    /// The dispatch that the ledger has for it.
+    pub dispatch: Option<DispatchId>,
+    /// How the dispatch ended, if it was worked off here.
+    pub ended: Option<(DispatchStatus, Counts)>,
+}
+
+pub(super) fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Counts) -> Judgement {
+    Judgement {
+        verdict: Some(Verdict::Ack),
+        dispatch: Some(dispatch),
+        ended: Some((status, counts)),
+    }
+}
+
+pub(super) fn leave(dispatch: Option<DispatchId>) -> Judgement {
+    Judgement {
+        verdict: None,
+        dispatch,
+        ended: None,
+    }
+}
+
+pub(super) fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
+    let seconds = began.elapsed().as_secs_f64();
+    match ended {
+        Ended::Reached(status, counts) => {
+            let counts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {s}")).collect();
+            tracing::info!(dispatch.id = %dispatch, %status, outcome = counts.join(", "), seconds, "dispatch done");
+        }
+        Ended::Stopped => {
+            tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again");
+        }
+        Ended::LeaseLost => {
+            tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch left to another worker");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a dispatch reads of the ledger: rows left open, pages of the audience, rows to be tried again.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+
+use super::engine::Engine;
+use super::job::Work;
+use super::outcome::LONGEST_DELAY;
+use crate::domain::{DispatchId, NotificationId};
+use crate::repository::{self, AnyConnection, DbError, PageRequest, WorkRow};
+
+/// What is read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Rows that an earlier start left open, from behind this id on.
+    Resume(NotificationId),
+    /// Pages of the audience.
+    Pages,
+    /// Nothing: all is read.
+    Read,
+}
+
+/// What a read brought.
+pub(super) struct Brought {
+    pub(super) rows: Vec<WorkRow>,
+    pub(super) stage: Stage,
+    /// Next time of the earliest row to be tried again, where that was asked.
+    pub(super) next_due: Option<NaiveDateTime>,
+}
+
+/// A read under way.
+pub(super) type Reading = Pin<Box<dyn Future<Output = Result<Brought, DbError>> + Send>>;
+
+/// Reads on from `stage`.
+pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
+    let (lease, size) = (Arc::clone(&work.lease), engine.config.batch_size);
+    let domain = work.identity.address.domain().to_owned();
+    let now = (engine.now)().naive_utc();
+    let db = engine.db.clone();
+    Box::pin(async move {
+        db.write(move |conn| {
+            let (dispatch, token, domain) = (lease.dispatch, lease.token, domain.as_str());
+            match stage {
+                Stage::Resume(after) => resume(conn, dispatch, after, size),
+                Stage::Pages | Stage::Read => page(
+                    conn,
+                    PageRequest {
+                        dispatch,
+                        token,
+                        size,
+                        domain,
+                        now,
+                    },
+                ),
+            }
+        })
+        .await
+    })
+}
+
+fn resume(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    after: NotificationId,
+    size: usize,
+) -> Result<Brought, DbError> {
+    let rows = repository::open_rows(conn, dispatch, after, size)?;
+    let next_due = repository::next_due(conn, dispatch)?;
+    let full = rows.len() == size;
+    let last = rows.last().filter(|_| full).map(|row| Stage::Resume(row.id));
+    Ok(Brought {
+        rows,
+        stage: last.unwrap_or(Stage::Pages),
+        next_due,
+    })
+}
+
+fn page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<Brought, DbError> {
+    let page = repository::read_page(conn, request)?;
+    tracing::debug!(
+        dispatch.id = %request.dispatch,
+        participants = page.participants,
+        notifications = page.rows.len(),
+        "page read"
+    );
+    Ok(Brought {
+        rows: page.rows,
+        stage: if page.end { Stage::Read } else { Stage::Pages },
+        next_due: None,
+    })
+}
+
+/// Reads the rows whose next time has come; `stage` stays as it is.
+pub(super) fn due(engine: &Engine, work: &Work, stage: Stage) -> Reading {
+    let (dispatch, size) = (work.dispatch(), engine.config.batch_size);
+    let now = (engine.now)().naive_utc();
+    let longest = chrono::Duration::from_std(LONGEST_DELAY).unwrap_or_default();
+    let db = engine.db.clone();
+    Box::pin(async move {
+        db.read(move |conn| {
+            let rows = repository::due_rows(conn, dispatch, now, longest, size)?;
+            let next_due = repository::next_due(conn, dispatch)?;
+            Ok(Brought {
+                rows,
+                stage,
+                next_due,
+            })
+        })
+        .await
+    })
+}
+
+/// The result of the read under way; pending for ever when there is none.
+pub(super) async fn outcome(reading: &mut Option<Reading>) -> Result<Brought, DbError> {
+    match reading {
+        Some(future) => {
+            let brought = future.as_mut().await;
+            *reading = None;
+            brought
+        }
+        None => std::future::pending().await,
+    }
+}

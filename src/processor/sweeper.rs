@@ -1,0 +1,135 @@
+//! Takes up what nobody works on: waiting dispatches whose time has come, and running ones whose worker is
+//! gone together with their message. Rows are handed over under their dispatch's lease only, like any
+//! others (rule R2).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::holder;
+use crate::domain::DispatchId;
+use crate::repository::{self, Claim, DbError, Seen, Unattended};
+
+/// Between two rounds at most.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// An anonymous message that may still come back finds its dispatch for so many times LEASE.
+const ANONYMOUS_PATIENCE: u32 = 4;
+
+/// What one worker remembers of the leases it has looked at.
+pub(super) struct Sweeper {
+    watched: HashMap<DispatchId, Watched>,
+}
+
+struct Watched {
+    token: Option<String>,
+    beat: i64,
+    since: Instant,
+}
+
+impl Sweeper {
+    pub(super) fn new() -> Self {
+        Self {
+            watched: HashMap::new(),
+        }
+    }
+
+    /// Time until the next round.
+    pub(super) fn pause(engine: &Engine) -> Duration {
+        ROUND.min(engine.leases.period() / 3)
+    }
+
+    /// One round: claims up to `room` dispatches. What one database answer refuses, the next round asks.
+    pub(super) async fn round(
+        &mut self,
+        engine: &Engine,
+        room: usize,
+    ) -> Result<Vec<(Claim, Instant)>, DbError> {
+        let mut claims = Vec::new();
+        let orphans = self.orphans(engine).await?;
+        for seen in orphans.into_iter().take(room) {
+            let (began, who) = (Instant::now(), engine.claimant(false));
+            let claimed = engine
+                .db
+                .write(move |conn| repository::take_over(conn, &seen, &who))
+                .await?;
+            claims.extend(claimed.map(|claim| (claim, began)));
+        }
+        let now = (engine.now)().naive_utc();
+        let longest = engine.longest_wait();
+        let due = engine
+            .db
+            .read(move |conn| repository::due(conn, now, longest))
+            .await?;
+        for dispatch in due.into_iter().take(room.saturating_sub(claims.len())) {
+            let (began, who) = (Instant::now(), engine.claimant(false));
+            let taken = engine
+                .db
+                .write(move |conn| repository::take_up_waiting(conn, dispatch, longest, &who));
+            claims.extend(taken.await?.map(|claim| (claim, began)));
+        }
+        Ok(claims)
+    }
+
+    /// Running dispatches whose holder is dead, silent or gone, for long enough.
+    async fn orphans(&mut self, engine: &Engine) -> Result<Vec<Seen>, DbError> {
+        let running = engine.db.read(repository::running).await?;
+        let now = Instant::now();
+        let mut watched = HashMap::new();
+        let mut orphans = Vec::new();
+        for Unattended { seen, anonymous } in running {
+            if engine.leases.own(seen.dispatch).is_some() {
+                continue;
+            }
+            let before = self.watched.remove(&seen.dispatch);
+            let same = before.filter(|w| w.token == seen.token && w.beat == seen.beat);
+            let since = same.map_or(now, |w| w.since);
+            if now.duration_since(since) >= patience(engine.leases.period(), &seen, anonymous) {
+                tracing::info!(dispatch.id = %seen.dispatch, "taking up a dispatch that nobody works on");
+                orphans.push(seen);
+            } else {
+                let (token, beat) = (seen.token, seen.beat);
+                watched.insert(seen.dispatch, Watched { token, beat, since });
+            }
+        }
+        self.watched = watched;
+        Ok(orphans)
+    }
+}
+
+/// How long a lease has to look the same before it is taken. Where the holder is gone for certain, its
+/// message mostly comes back at once and takes the dispatch up itself: that is waited for.
+fn patience(lease: Duration, seen: &Seen, anonymous: bool) -> Duration {
+    let gone = seen.token.is_none() || seen.holder.as_deref().is_some_and(holder::is_dead);
+    match (anonymous, gone) {
+        (true, true) => lease * ANONYMOUS_PATIENCE,
+        (true, false) => lease * (ANONYMOUS_PATIENCE + 1),
+        (false, true) => lease / 3,
+        (false, false) => lease,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::DispatchStatus;
+
+    #[test]
+    fn who_is_waited_for_how_long() {
+        let lease = Duration::from_secs(15);
+        let seen = |token: Option<&str>, holder: Option<String>| Seen {
+            dispatch: DispatchId::generate(),
+            status: DispatchStatus::Running,
+            token: token.map(str::to_owned),
+            beat: 1,
+            holder,
+            has_delivery: false,
+        };
+        let living = seen(Some("t"), Some(holder::this_process()));
+        let released = seen(None, None);
+        assert_eq!(patience(lease, &living, false), lease);
+        assert_eq!(patience(lease, &living, true), lease * 5);
+        assert_eq!(patience(lease, &released, false), lease / 3);
+        assert_eq!(patience(lease, &released, true), lease * 4);
+    }
+}
