@@ -21,7 +21,7 @@ use crate::support::worker::{Settings, Worker};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// `url` through a port of ours, and where that has to lead.
-async fn detour(url: &str) -> (Url, u16, String) {
+fn detour(url: &str) -> (Url, u16, String) {
     let mut url: Url = url.parse().expect("a URL");
     let target = format!("127.0.0.1:{}", url.port().expect("a port"));
     let port = proxy::free_port();
@@ -51,7 +51,7 @@ async fn publish(rabbit: &Rabbit) {
 async fn broker_at_the_start() {
     let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
     let smtp = SmtpServer::start(Options::default()).await;
-    let (url, port, target) = detour(rabbit::address().as_str()).await;
+    let (url, port, target) = detour(rabbit::address().as_str());
     let settings = Settings::new(&db, &rabbit).set("LAVINMQ_URL", url).relay(&smtp);
     let worker = settings.spawn();
     wait_health(&worker, 503, "down", "ok").await;
@@ -74,7 +74,7 @@ async fn broker_at_the_start() {
 async fn database_at_the_start(#[values(Kind::Postgres, Kind::Mysql)] kind: Kind) {
     let (db, rabbit) = (TestDatabase::bare(kind), Rabbit::new().await);
     let smtp = SmtpServer::start(Options::default()).await;
-    let (url, port, target) = detour(db.url()).await;
+    let (url, port, target) = detour(db.url());
     let worker = Settings::new(&db, &rabbit)
         .set("DATABASE_URL", url)
         .relay(&smtp)
@@ -186,8 +186,8 @@ async fn dummy_folder() {
 #[tokio::test]
 async fn a_stop_while_everything_is_missing() {
     let (db, rabbit) = (TestDatabase::bare(Kind::Postgres), Rabbit::new().await);
-    let (broker, ..) = detour(rabbit::address().as_str()).await;
-    let (database, ..) = detour(db.url()).await;
+    let (broker, ..) = detour(rabbit::address().as_str());
+    let (database, ..) = detour(db.url());
     let mut worker = Settings::new(&db, &rabbit)
         .set("LAVINMQ_URL", broker)
         .set("DATABASE_URL", database)
@@ -249,7 +249,7 @@ async fn relay_at_the_start() {
 async fn database_in_mid_run(#[case] kind: Kind, #[case] lease: &str) {
     let (db, rabbit) = (TestDatabase::new(kind), Rabbit::new().await);
     let smtp = slow_relay(Duration::from_millis(30)).await;
-    let (url, port, target) = detour(db.url()).await;
+    let (url, port, target) = detour(db.url());
     let link = Proxy::start(port, target.clone()).await;
     let mut worker = Settings::new(&db, &rabbit)
         .set("DATABASE_URL", url)
