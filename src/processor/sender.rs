@@ -179,7 +179,9 @@ impl Senders {
             let jobs = self.denials.denied(job);
             if !jobs.is_empty() {
                 self.breaker.denied(&reply);
-                jobs.into_iter().for_each(|job| self.take_back(job));
+                for job in jobs {
+                    self.take_back(job);
+                }
             }
         }
     }

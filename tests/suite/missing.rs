@@ -86,7 +86,7 @@ async fn database_at_the_start(#[values(Kind::Postgres, Kind::Mysql)] kind: Kind
     })
     .await;
     assert!(!worker.log().contains("herald:herald"), "a password in the log");
-    assert!(!worker.log().contains("url"),);
+    assert!(!worker.log().contains("url"));
 
     let _link = Proxy::start(port, target).await;
     wait_health(&worker, 200, "ok", "ok").await;
