@@ -258,7 +258,7 @@ mod tests {
             enhanced: None,
             text: "denied".into(),
         });
-        let waiting = tokio::time::timeout(Duration::from_secs(3600), breaker.wait());
+        let waiting = tokio::time::timeout(Duration::from_hours(1), breaker.wait());
         assert!(waiting.await.is_err());
         breaker.reopen();
         breaker.wait().await;

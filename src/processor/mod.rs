@@ -16,6 +16,7 @@ mod outcome;
 mod reading;
 mod sender;
 mod sweeper;
+mod way;
 mod work;
 
 use std::collections::HashMap;

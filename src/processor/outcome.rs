@@ -1,10 +1,11 @@
-//! What a handover means for its notification: retry while the message is held, defer, give up. Pure.
+//! What a handover means for its notification: retry while the message is held, defer, give up. The judgement is pure.
 
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
+use super::job::Job;
 use crate::config::{DeliveryConfig, OnUnknown};
 use crate::mailer::{Fault, Handover, Phase};
 use crate::repository::Outcome;
@@ -110,6 +111,27 @@ fn delay(base: Duration, retry: u32) -> Duration {
         .nth(retry.saturating_sub(1).min(60) as usize)
         .unwrap_or(LONGEST_DELAY);
     full / 2 + jitter(full / 2)
+}
+
+/// One line for each outcome that somebody may have to look into.
+pub(super) fn log(job: &Job, outcome: &Outcome) {
+    let (dispatch, notification, attempt) = (job.work.dispatch(), job.row.id, job.row.attempts + 1);
+    match outcome {
+        Outcome::Sent => tracing::debug!(%dispatch, %notification, recipient = job.row.recipient, "sent"),
+        Outcome::Again { error, at } => {
+            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "will try again");
+        }
+        Outcome::Deferred { error, at } => {
+            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "deferred");
+        }
+        Outcome::Failed { error, .. } => {
+            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "failed");
+        }
+        Outcome::TakenBack => {}
+        Outcome::Unknown { error, .. } => {
+            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,29 +13,18 @@ use super::compose::compose;
 use super::denials::{Denials, denial};
 use super::job::{Done, How, Job, Ticket};
 use super::lane::Lane;
-use super::outcome::{Next, judge};
+use super::outcome::{Next, judge, log};
+use super::way::{Open, Way, quit};
 use crate::config::DeliveryConfig;
 use crate::domain::EmailAddress;
-use crate::mailer::{Breaker, Dummy, Fault, FaultCause, Handover, Outlet, Parcel, Phase, Relay};
+use crate::mailer::{Breaker, Fault, FaultCause, Handover, Outlet, Parcel, Phase};
 use crate::repository::{Entry, Outcome, Writer};
 
 /// A connection that nothing was handed over on for so long takes its leave.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// After so long, or so many e-mails, a connection is renewed.
-const LONGEST_OPEN: Duration = Duration::from_hours(1);
-const MOST_HANDED: u32 = 10_000;
-
 /// E-mails a second over all connections.
 pub(super) type Rate = governor::DefaultDirectRateLimiter;
-
-/// Where the e-mails of a lane go.
-pub(super) enum Way {
-    /// To a relay.
-    Relay(Relay),
-    /// Nowhere, or into a folder.
-    Dummy(Dummy),
-}
 
 /// What all senders of a lane share.
 pub(super) struct Senders {
@@ -54,24 +43,6 @@ pub(super) struct Senders {
     pub(super) stop: CancellationToken,
     /// Let go of what is under way.
     pub(super) abort: CancellationToken,
-}
-
-/// A connection that is open.
-struct Open {
-    outlet: Outlet,
-    /// Something was judged on it. One that breaks before says something about the relay.
-    proven: bool,
-    /// It stands, and yet takes nothing: asking again at once would only repeat that.
-    refused: bool,
-    since: Instant,
-    handed: u32,
-}
-
-impl Open {
-    /// Relays close connections that have served for long: better between two e-mails than within one.
-    fn is_worn(&self) -> bool {
-        self.handed >= MOST_HANDED || self.since.elapsed() >= LONGEST_OPEN
-    }
 }
 
 impl Senders {
@@ -104,16 +75,8 @@ impl Senders {
             quit(open).await;
         }
         if open.is_none() {
-            match self.connect().await {
-                Ok(outlet) => {
-                    *open = Some(Open {
-                        outlet,
-                        proven: false,
-                        refused: false,
-                        since: Instant::now(),
-                        handed: 0,
-                    });
-                }
+            match self.way.connect().await {
+                Ok(outlet) => *open = Some(Open::new(outlet)),
                 Err(fault) => {
                     self.lane.not_now();
                     self.breaker.failed(&fault);
@@ -125,13 +88,6 @@ impl Senders {
             rate.until_ready().await;
         }
         Arc::clone(&self.permits).acquire_owned().await.ok()
-    }
-
-    async fn connect(&self) -> Result<Outlet, Fault> {
-        match &self.way {
-            Way::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
-            Way::Relay(relay) => Ok(Outlet::Smtp(Box::new(relay.connect().await?))),
-        }
     }
 
     /// Looks after the lane while it is closed.
@@ -307,12 +263,6 @@ impl Senders {
     }
 }
 
-async fn quit(open: &mut Option<Open>) {
-    if let Some(open) = open.take() {
-        open.outlet.quit().await;
-    }
-}
-
 fn drop_job(job: &Job) {
     let done = Done {
         id: job.row.id,
@@ -320,25 +270,4 @@ fn drop_job(job: &Job) {
     };
     // A dispatch that no longer listens has no use for it.
     let _ = job.work.done.send(vec![done]);
-}
-
-/// One line for each outcome that somebody may have to look into.
-fn log(job: &Job, outcome: &Outcome) {
-    let (dispatch, notification, attempt) = (job.work.dispatch(), job.row.id, job.row.attempts + 1);
-    match outcome {
-        Outcome::Sent => tracing::debug!(%dispatch, %notification, recipient = job.row.recipient, "sent"),
-        Outcome::Again { error, at } => {
-            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "will try again");
-        }
-        Outcome::Deferred { error, at } => {
-            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "deferred");
-        }
-        Outcome::Failed { error, .. } => {
-            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "failed");
-        }
-        Outcome::TakenBack => {}
-        Outcome::Unknown { error, .. } => {
-            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
-        }
-    }
 }

@@ -1,0 +1,62 @@
+//! The way to a relay, and the connections on it.
+
+use std::time::{Duration, Instant};
+
+use crate::mailer::{Dummy, Fault, Outlet, Relay};
+
+/// After so long, or so many e-mails, a connection is renewed.
+const LONGEST_OPEN: Duration = Duration::from_hours(1);
+const MOST_HANDED: u32 = 10_000;
+
+/// Where the e-mails of a lane go.
+pub(super) enum Way {
+    /// To a relay.
+    Relay(Relay),
+    /// Nowhere, or into a folder.
+    Dummy(Dummy),
+}
+
+impl Way {
+    /// A connection, up to AUTH.
+    pub(super) async fn connect(&self) -> Result<Outlet, Fault> {
+        match self {
+            Self::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
+            Self::Relay(relay) => Ok(Outlet::Smtp(Box::new(relay.connect().await?))),
+        }
+    }
+}
+
+/// A connection that is open.
+pub(super) struct Open {
+    pub(super) outlet: Outlet,
+    /// Something was judged on it. One that breaks before says something about the relay.
+    pub(super) proven: bool,
+    /// It stands, and yet takes nothing: asking again at once would only repeat that.
+    pub(super) refused: bool,
+    since: Instant,
+    pub(super) handed: u32,
+}
+
+impl Open {
+    pub(super) fn new(outlet: Outlet) -> Self {
+        Self {
+            outlet,
+            proven: false,
+            refused: false,
+            since: Instant::now(),
+            handed: 0,
+        }
+    }
+
+    /// Relays close connections that have served for long: better between two e-mails than within one.
+    pub(super) fn is_worn(&self) -> bool {
+        self.handed >= MOST_HANDED || self.since.elapsed() >= LONGEST_OPEN
+    }
+}
+
+/// Takes leave.
+pub(super) async fn quit(open: &mut Option<Open>) {
+    if let Some(open) = open.take() {
+        open.outlet.quit().await;
+    }
+}
