@@ -16,11 +16,11 @@ use super::lease::{Lease, Leases};
 use super::sender::{Rate, Senders};
 use super::way::Way;
 use super::{Clock, holder};
-use crate::config::{DeliveryConfig, EmailConfig, UrlTemplate};
+use crate::config::{DeliveryConfig, EmailConfig, OnUnknown, UrlTemplate};
 use crate::domain::{Identity, LeaseToken};
 use crate::mailer::{Breaker, Dummy, Relay, RelayConfigError};
 use crate::render::Templates;
-use crate::repository::{self, Claimant, Database, Writer};
+use crate::repository::{self, Claimant, Database, Start, Starting, Writer};
 
 /// Shared by everything that works on dispatches.
 pub(super) struct Engine {
@@ -32,6 +32,8 @@ pub(super) struct Engine {
     pub(super) lane: Arc<Lane>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) leases: Leases,
+    /// Held by the one dispatch that is in quarantine.
+    pub(super) quarantine: tokio::sync::Mutex<()>,
     pub(super) holder: String,
     pub(super) now: Clock,
 }
@@ -119,6 +121,7 @@ impl Engine {
             lane,
             breaker,
             leases,
+            quarantine: tokio::sync::Mutex::default(),
             holder: holder::this_process(),
             now,
         };
@@ -151,6 +154,35 @@ impl Engine {
         longest
             .and_then(|w| chrono::Duration::from_std(w).ok())
             .unwrap_or_default()
+    }
+
+    /// The circumstances of a start under this lease.
+    pub(super) fn starting(&self, lease: &Lease) -> Starting {
+        Starting {
+            dispatch: lease.dispatch,
+            token: lease.token,
+            hold: self.config.on_unknown == OnUnknown::Hold,
+            possible: self.breaker.closed_for().is_none(),
+            now: (self.now)().naive_utc(),
+        }
+    }
+
+    /// What earlier starts say; a database that does not answer says nothing, and `begin` notices.
+    pub(super) async fn look(&self, starting: Starting) -> Start {
+        let seen = self.db.read(move |conn| repository::look(conn, starting)).await;
+        seen.unwrap_or(Start::Normal)
+    }
+
+    /// Counts the start; false when it cannot be counted.
+    pub(super) async fn begin(&self, starting: Starting, start: Start) -> bool {
+        let begun = self
+            .db
+            .write(move |conn| repository::begin(conn, starting, start))
+            .await;
+        if let Err(error) = &begun {
+            tracing::warn!(dispatch.id = %starting.dispatch, %error, "a start could not be recorded");
+        }
+        begun.is_ok()
     }
 
     /// Gives a lease back, so that whoever comes next need not wait.

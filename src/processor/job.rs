@@ -1,9 +1,10 @@
 //! What travels between a dispatch, its lane and the ledger.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::lease::Lease;
 use crate::config::UrlTemplate;
@@ -18,6 +19,12 @@ pub(super) struct Work {
     pub(super) identity: Identity,
     pub(super) event_id: EventId,
     pub(super) unsubscribe_url: Option<UrlTemplate>,
+    /// Every row is marked in the ledger before anything is done with it.
+    pub(super) marked: bool,
+    /// One row at a time.
+    pub(super) quarantined: bool,
+    /// An outcome of this start is on its way into the ledger.
+    pub(super) fruitful: AtomicBool,
     pub(super) done: mpsc::UnboundedSender<Vec<Done>>,
 }
 
@@ -78,6 +85,8 @@ pub(super) struct Ticket {
     pub(super) id: NotificationId,
     pub(super) work: Arc<Work>,
     pub(super) again: Option<NaiveDateTime>,
+    /// Somebody waits for this commit: it is a mark, not an outcome.
+    pub(super) marking: Option<oneshot::Sender<bool>>,
     /// The outcome was taken back: the dispatch has to read it anew.
     pub(super) reopened: bool,
     /// Held until the commit; nothing is in flight for an outcome that is only taken back.
@@ -88,6 +97,10 @@ pub(super) struct Ticket {
 pub(super) fn committed(tickets: Vec<(Ticket, bool)>) {
     let mut told: Vec<(Arc<Work>, Vec<Done>)> = Vec::new();
     for (ticket, taken) in tickets {
+        if let Some(marking) = ticket.marking {
+            let _ = marking.send(taken);
+            continue;
+        }
         let how = match (taken, ticket.again) {
             (false, _) if ticket.reopened => How::Committed,
             (false, _) => How::Refused,

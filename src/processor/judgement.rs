@@ -53,6 +53,9 @@ pub(super) fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
         Ended::Parked => {
             tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch parked: it goes on when its relay does");
         }
+        Ended::Exhausted(starts) => {
+            tracing::error!(dispatch.id = %dispatch, starts, "dispatch given up");
+        }
         Ended::Stopped => {
             tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again");
         }

@@ -20,6 +20,7 @@ mod way;
 mod work;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -34,12 +35,12 @@ use crate::domain::DispatchId;
 use crate::message::{self, EventMessage, Message, Reason};
 use crate::policy::Plan;
 use crate::render::Templates;
-use crate::repository::{Claim, Database};
+use crate::repository::{self, Claim, Database, Start, Starting};
 use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
 use job::Work;
 use judgement::{leave, log_end, parked, reached};
-use lease::lock;
+use lease::{Lease, lock};
 use sweeper::Sweeper;
 use work::{Course, Ended};
 
@@ -115,6 +116,11 @@ impl Processor {
                     match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
                         Ok(Ended::Parked) => return parked(dispatch),
+                        Ok(Ended::Exhausted(starts)) => {
+                            let error =
+                                "five starts in a row ended the worker without any outcome".to_owned();
+                            return self.refuse_after(starts, Reason::Exhausted, error, Some(dispatch));
+                        }
                         Ok(Ended::Stopped) => return leave(Some(dispatch)),
                         Ok(Ended::LeaseLost) => {}
                         Err(why) => {
@@ -216,6 +222,20 @@ impl Processor {
                 return Err(why);
             }
         };
+        let starting = self.engine.starting(&lease);
+        let start = self.engine.look(starting).await;
+        if start == Start::Exhausted {
+            return Ok(self.give_up(&lease, starting).await);
+        }
+        // One at a time: what ends the process is then known.
+        let _alone = match start {
+            Start::Quarantined => Some(self.engine.quarantine.lock().await),
+            _ => None,
+        };
+        if !self.engine.begin(starting, start).await {
+            self.engine.give_back(&lease).await;
+            return Ok(Ended::LeaseLost);
+        }
         tracing::info!(dispatch.id = %dispatch, event.id = %plan.facts.event_id, kind = plan.facts.kind.as_str(), start = starts, "dispatch started");
         let (done, committed) = mpsc::unbounded_channel();
         let work = Arc::new(Work {
@@ -224,6 +244,9 @@ impl Processor {
             event_id: plan.facts.event_id,
             identity: plan.identity,
             unsubscribe_url: self.engine.unsubscribe_url.clone(),
+            marked: starting.hold || start == Start::Quarantined,
+            quarantined: start == Start::Quarantined,
+            fruitful: AtomicBool::new(false),
             done,
         });
         let (ending, ended) = watch::channel(false);
@@ -249,12 +272,42 @@ impl Processor {
         }
     }
 
+    /// Closes a dispatch that nothing came of.
+    async fn give_up(&self, lease: &Lease, starting: Starting) -> Ended {
+        let given_up = self
+            .engine
+            .db
+            .write(move |conn| repository::give_up(conn, starting))
+            .await;
+        match given_up {
+            Ok(starts) => {
+                self.engine.leases.drop_lease(lease);
+                Ended::Exhausted(starts)
+            }
+            Err(error) => {
+                tracing::warn!(dispatch.id = %lease.dispatch, %error, "cannot close an exhausted dispatch");
+                self.engine.give_back(lease).await;
+                Ended::LeaseLost
+            }
+        }
+    }
+
     fn refuse(&self, reason: Reason, error: String, dispatch: Option<DispatchId>) -> Judgement {
+        self.refuse_after(0, reason, error, dispatch)
+    }
+
+    fn refuse_after(
+        &self,
+        attempts: u32,
+        reason: Reason,
+        error: String,
+        dispatch: Option<DispatchId>,
+    ) -> Judgement {
         tracing::warn!(%reason, error, "message refused");
         let letter = DeadLetter {
             reason,
             error,
-            attempts: 0,
+            attempts,
             dispatch,
             at: (self.engine.now)(),
         };

@@ -127,7 +127,7 @@ pub(super) fn log(job: &Job, outcome: &Outcome) {
         Outcome::Failed { error, .. } => {
             tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "failed");
         }
-        Outcome::TakenBack => {}
+        Outcome::Sending | Outcome::TakenBack => {}
         Outcome::Unknown { error, .. } => {
             tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
         }

@@ -36,7 +36,8 @@ pub(super) type Reading = Pin<Box<dyn Future<Output = Result<Brought, DbError>> 
 
 /// Reads on from `stage`.
 pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
-    let (lease, size) = (Arc::clone(&work.lease), engine.config.batch_size);
+    let lease = Arc::clone(&work.lease);
+    let (size, alone) = (engine.config.batch_size, work.quarantined);
     let domain = work.identity.address.domain().to_owned();
     let now = (engine.now)().naive_utc();
     let db = engine.db.clone();
@@ -44,6 +45,7 @@ pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
         db.write(move |conn| {
             let (dispatch, token, domain) = (lease.dispatch, lease.token, domain.as_str());
             match stage {
+                Stage::Resume(_) if alone => next_alone(conn, dispatch),
                 Stage::Resume(after) => resume(conn, dispatch, after, size),
                 Stage::Pages | Stage::Read => page(
                     conn,
@@ -58,6 +60,37 @@ pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
             }
         })
         .await
+        .map(|brought: Brought| if alone { brought.one_by_one(stage) } else { brought })
+    })
+}
+
+impl Brought {
+    /// In quarantine a page only adds its rows; they are then read one by one.
+    fn one_by_one(self, asked: Stage) -> Self {
+        match asked {
+            Stage::Pages if !self.rows.is_empty() || self.stage == Stage::Pages => Self {
+                rows: Vec::new(),
+                stage: Stage::Resume(NotificationId(0)),
+                next_due: None,
+            },
+            _ => self,
+        }
+    }
+}
+
+/// The first open row; pages again when there is none.
+fn next_alone(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Brought, DbError> {
+    let rows = repository::open_rows(conn, dispatch, NotificationId(0), 1)?;
+    let next_due = repository::next_due(conn, dispatch)?;
+    let stage = if rows.is_empty() {
+        Stage::Pages
+    } else {
+        Stage::Resume(NotificationId(0))
+    };
+    Ok(Brought {
+        rows,
+        stage,
+        next_due,
     })
 }
 

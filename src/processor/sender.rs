@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::compose::compose;
@@ -105,6 +105,9 @@ impl Senders {
         if !job.work.lease.holds(Instant::now()) {
             return drop_job(&job);
         }
+        if job.work.marked && !self.mark(&job).await {
+            return drop_job(&job);
+        }
         let (to, email) = match compose(&job) {
             Ok(composed) => composed,
             Err(error) => {
@@ -142,6 +145,29 @@ impl Senders {
         }
     }
 
+    /// Marks a row in the ledger and waits for the commit; false when the lease is somebody else's.
+    async fn mark(&self, job: &Job) -> bool {
+        let (marking, marked) = oneshot::channel();
+        let entry = Entry {
+            notification: job.row.id,
+            dispatch: job.work.dispatch(),
+            token: job.work.lease.token,
+            outcome: Outcome::Sending,
+            first: false,
+        };
+        let ticket = Ticket {
+            id: job.row.id,
+            work: Arc::clone(&job.work),
+            again: None,
+            marking: Some(marking),
+            reopened: false,
+            permit: None,
+        };
+        self.writer.record(entry, ticket);
+        let marked = self.abort.run_until_cancelled(marked).await;
+        matches!(marked, Some(Ok(true))) && job.work.lease.holds(Instant::now())
+    }
+
     /// Opens a notification again that was failed for the relay's sake, if its dispatch is still at work.
     fn take_back(&self, job: Job) {
         let entry = Entry {
@@ -149,11 +175,13 @@ impl Senders {
             dispatch: job.work.dispatch(),
             token: job.work.lease.token,
             outcome: Outcome::TakenBack,
+            first: false,
         };
         let ticket = Ticket {
             id: job.row.id,
             work: job.work,
             again: None,
+            marking: None,
             reopened: true,
             permit: None,
         };
@@ -249,6 +277,7 @@ impl Senders {
             dispatch: job.work.dispatch(),
             token: job.work.lease.token,
             outcome,
+            first: !job.work.fruitful.swap(true, Ordering::Relaxed),
         };
         self.writer.record(
             entry,
@@ -256,6 +285,7 @@ impl Senders {
                 id: job.row.id,
                 work: job.work,
                 again,
+                marking: None,
                 reopened: false,
                 permit: Some(permit),
             },

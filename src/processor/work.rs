@@ -34,6 +34,8 @@ pub(super) enum Ended {
     Reached(DispatchStatus, Counts),
     /// It cannot go on now; the ledger owns the rest: ack.
     Parked,
+    /// Nothing ever came of it, after so many starts: closed.
+    Exhausted(u32),
     /// Told to stop before its end; the lease was given back.
     Stopped,
     /// Somebody else has it.
@@ -120,10 +122,12 @@ impl Course {
         let config = &self.engine.config;
         // Without a lease to trust, the senders would only drop what they get.
         let trusted = self.work.lease.holds(std::time::Instant::now());
-        if self.stage == Stage::Read
-            || !trusted
-            || self.hand.len() >= config.in_flight + 2 * config.batch_size
-        {
+        let room = if self.work.quarantined {
+            1
+        } else {
+            config.in_flight + 2 * config.batch_size
+        };
+        if self.stage == Stage::Read || !trusted || self.hand.len() >= room {
             return;
         }
         self.hand.begin_read();

@@ -9,6 +9,7 @@ use super::error::DbError;
 use super::lease::{TIMED, under};
 use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
+use super::start::unmark;
 use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
 
 /// How many notifications of a dispatch have which status.
@@ -93,6 +94,7 @@ pub fn finish(
             dispatches::status.eq(status.as_str()),
             dispatches::due_at.eq(due),
             dispatches::closed_at.eq(status.is_closed().then_some(now)),
+            dispatches::vain_starts.eq(0),
             dispatches::lease_token.eq(None::<String>),
             dispatches::lease_holder.eq(None::<String>),
         ))
@@ -137,11 +139,11 @@ pub fn park(
             dispatches::updated_at.eq(now),
             dispatches::lease_token.eq(None::<String>),
             dispatches::lease_holder.eq(None::<String>),
+            dispatches::vain_starts.eq(0),
         ))
         .execute(conn)?;
-    if parked == 1 {
-        Ok(())
-    } else {
-        Err(DbError::LeaseLost)
+    if parked != 1 {
+        return Err(DbError::LeaseLost);
     }
+    unmark(conn, dispatch)
 }

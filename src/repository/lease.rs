@@ -8,6 +8,7 @@ use super::accept::Claimant;
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::schema::{dispatches, notifications};
+use super::start::unmark;
 use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
 
 /// A lease that was just taken, with what the work needs to know.
@@ -220,14 +221,21 @@ pub fn beat(
     Ok(held)
 }
 
-/// Gives a lease back: the next one who wants it need not wait. The dispatch stays as it is.
+/// Gives a lease back: the next one who wants it need not wait. The dispatch stays as it is, nothing of
+/// it is under way any more, and the start that ends here was not in vain.
 pub fn release(conn: &mut AnyConnection, dispatch: DispatchId, token: LeaseToken) -> Result<(), DbError> {
-    let nobody = (
-        dispatches::lease_token.eq(None::<String>),
-        dispatches::lease_holder.eq(None::<String>),
-    );
-    diesel::update(under(dispatch, token)).set(nobody).execute(conn)?;
-    Ok(())
+    let released = diesel::update(under(dispatch, token))
+        .set((
+            dispatches::lease_token.eq(None::<String>),
+            dispatches::lease_holder.eq(None::<String>),
+            dispatches::vain_starts.eq(0),
+        ))
+        .execute(conn)?;
+    if released == 1 {
+        unmark(conn, dispatch)
+    } else {
+        Ok(())
+    }
 }
 
 /// Records that the holder lost its delivery: the message will come again.

@@ -39,6 +39,8 @@ pub enum Outcome {
         /// Whether an attempt was made (not when rendering failed).
         attempted: bool,
     },
+    /// About to be handed over (`hold` and quarantine only).
+    Sending,
     /// Failed for the relay's sake: open again, the attempt uncharged.
     TakenBack,
     /// Handed over, but no reply came.
@@ -61,6 +63,8 @@ pub struct Entry {
     pub token: LeaseToken,
     /// What became of it.
     pub outcome: Outcome,
+    /// The first outcome of this start: it was not in vain.
+    pub first: bool,
 }
 
 /// How many ids one statement names: SQLite takes 32,766 values, and longer ones gain nothing.
@@ -76,6 +80,11 @@ pub fn record(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -
         .collect();
     for ids in sent.chunks(CHUNK) {
         record_sent(conn, ids, now)?;
+    }
+    for entry in entries.iter().filter(|e| e.first) {
+        diesel::update(dispatches::table.find(entry.dispatch.to_string()))
+            .set(dispatches::vain_starts.eq(0))
+            .execute(conn)?;
     }
     let mut leases = HashMap::new();
     let mut accepted = Vec::with_capacity(entries.len());
@@ -126,6 +135,7 @@ fn still_held(
 fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Result<bool, DbError> {
     let (status, error, at, charged) = match &entry.outcome {
         Outcome::Sent => return Ok(true),
+        Outcome::Sending => return mark(conn, entry.notification, now),
         Outcome::TakenBack => return take_back(conn, entry.notification, now),
         Outcome::Again { error, at } => (NotificationStatus::Pending, error, Some(*at), 1),
         Outcome::Deferred { error, at } => (NotificationStatus::Deferred, error, Some(*at), 1),
@@ -161,4 +171,17 @@ fn take_back(conn: &mut AnyConnection, id: NotificationId, now: NaiveDateTime) -
         ))
         .execute(conn)?;
     Ok(reopened == 1)
+}
+
+fn mark(conn: &mut AnyConnection, id: NotificationId, now: NaiveDateTime) -> Result<bool, DbError> {
+    let open = notifications::table
+        .filter(notifications::id.eq(id.0))
+        .filter(notifications::status.eq_any(OPEN));
+    let marked = diesel::update(open)
+        .set((
+            notifications::status.eq(NotificationStatus::Sending.as_str()),
+            notifications::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(marked == 1)
 }

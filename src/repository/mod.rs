@@ -19,6 +19,7 @@ mod migrate;
 mod pages;
 mod retry;
 pub mod schema;
+mod start;
 mod sweep;
 mod test_data;
 mod writer;
@@ -38,6 +39,7 @@ pub use lease::{
 pub use ledger::{Entry, Outcome, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
+pub use start::{Start, Starting, begin, give_up, look};
 pub use sweep::{Unattended, due, running};
 pub use test_data::{add_participants, known_participants, put_event};
 pub use writer::Writer;
