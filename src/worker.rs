@@ -21,6 +21,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Acks that are proven by one call to the broker and one transaction.
 const PROOFS: usize = 100;
 
+/// How long the last proofs are waited for at a stop.
+const PROVING: Duration = Duration::from_secs(10);
+
 /// An ack on its way.
 type Acked = (Arc<Delivery>, DispatchId);
 
@@ -55,7 +58,9 @@ pub async fn run(
     source.stop_consuming().await;
     drain(&mut tasks, &processor, shutdown, grace).await;
     drop(acked);
-    let _ = prover.await;
+    if tokio::time::timeout(PROVING, prover).await.is_err() {
+        tracing::debug!("acks that the broker did not confirm in time stay unproven");
+    }
     source.close().await;
     if let Some(processor) = Arc::into_inner(processor) {
         processor.end().await;
@@ -74,6 +79,7 @@ async fn drain(tasks: &mut JoinSet<()>, processor: &Processor, shutdown: &Shutdo
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(Duration::from_secs(5), all).await.is_err() {
             tasks.abort_all();
+            while tasks.join_next().await.is_some() {}
         }
     }
 }
@@ -134,9 +140,10 @@ async fn prove(mut acked: mpsc::Receiver<Acked>, db: Database) {
     while acked.recv_many(&mut waiting, PROOFS).await > 0 {
         let mut proven = Vec::with_capacity(waiting.len());
         for (delivery, dispatch) in waiting.drain(..) {
-            if delivery.prove().await {
-                proven.push(dispatch);
+            if !delivery.prove().await {
+                break;
             }
+            proven.push(dispatch);
         }
         if proven.is_empty() {
             continue;

@@ -101,7 +101,7 @@ async fn wait_for_database(db: &Database, shutdown: &Shutdown) -> Result<bool, F
                 if !ran.is_empty() {
                     tracing::info!(migrations = ran.join(", "), "database upgraded");
                 }
-                if let Some(weakness) = db.weak_durability().await? {
+                if let Ok(Some(weakness)) = db.weak_durability().await {
                     tracing::warn!(
                         weakness,
                         "the database may lose what it has committed; the ledger's promises presume that it does not"

@@ -37,6 +37,8 @@ struct State {
     failures: u32,
     not_before: Option<Instant>,
     probe_after: Duration,
+    /// When the lane first closed since something passed.
+    down_since: Option<Instant>,
 }
 
 impl Breaker {
@@ -49,14 +51,16 @@ impl Breaker {
                 failures: 0,
                 not_before: None,
                 probe_after: PROBE.0,
+                down_since: None,
             }),
             closed: watch::Sender::new(None),
         }
     }
 
-    /// For how long the lane has been closed; `None` while it is open.
+    /// For how long nothing has passed on the lane; `None` while it is open, on trial too.
     pub fn closed_for(&self) -> Option<Duration> {
-        self.closed.borrow().map(|since| since.elapsed())
+        let closed = *self.closed.borrow();
+        closed.map(|since| self.lock().down_since.unwrap_or(since).elapsed())
     }
 
     /// Waits until the lane is open and no failure is too fresh.
@@ -83,8 +87,9 @@ impl Breaker {
         }
         let mut state = self.lock();
         (state.failures, state.not_before, state.probe_after) = (0, None, PROBE.0);
-        drop(state);
+        state.down_since = None;
         self.closed.send_replace(None);
+        drop(state);
         tracing::info!(relay = self.relay, "the relay is back");
     }
 
@@ -102,8 +107,8 @@ impl Breaker {
         state.failures += 1;
         state.not_before = Some(now + wait);
         let failures = state.failures;
-        drop(state);
         self.failing.store(true, Ordering::Relaxed);
+        drop(state);
         if fault.blames_sender() {
             tracing::error!(relay = self.relay, %fault, "the relay refuses this sender: mend the configuration; nobody is failed for it");
             self.close();
@@ -125,6 +130,7 @@ impl Breaker {
     }
 
     fn close(&self) {
+        self.lock().down_since.get_or_insert_with(Instant::now);
         self.closed.send_if_modified(|closed| {
             let open = closed.is_none();
             closed.get_or_insert_with(Instant::now);
@@ -134,7 +140,8 @@ impl Breaker {
 
     /// Probes the relay whenever the lane is closed, until `stop`: a connection up to AUTH opens it. How
     /// long to wait starts anew only after an e-mail has passed.
-    pub async fn probe(&self, relay: &Relay, stop: &CancellationToken) {
+    /// Without a relay (dummy mode) the wait alone opens it.
+    pub async fn probe(&self, relay: Option<&Relay>, stop: &CancellationToken) {
         let mut closed = self.closed.subscribe();
         loop {
             let Some(Ok(_)) = stop.run_until_cancelled(closed.wait_for(Option::is_some)).await else {
@@ -144,6 +151,10 @@ impl Breaker {
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
+            let Some(relay) = relay else {
+                self.reopen();
+                continue;
+            };
             match stop.run_until_cancelled(relay.connect()).await {
                 None => return,
                 Some(Ok(conversation)) => {

@@ -35,6 +35,8 @@ pub(super) struct Engine {
     /// Held by the one dispatch that is in quarantine.
     pub(super) quarantine: tokio::sync::Mutex<()>,
     pub(super) holder: String,
+    /// Everything under way was cut off.
+    pub(super) abort: CancellationToken,
     pub(super) now: Clock,
 }
 
@@ -123,6 +125,7 @@ impl Engine {
             leases,
             quarantine: tokio::sync::Mutex::default(),
             holder: holder::this_process(),
+            abort: abort.clone(),
             now,
         };
         let machinery = Machinery {

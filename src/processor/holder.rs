@@ -24,7 +24,14 @@ pub(super) fn is_dead(holder: &str) -> bool {
     };
     let Ok(pid) = pid.parse::<u32>() else { return false };
     let comparable = !boot.is_empty() && !namespace.is_empty() && !start.is_empty();
-    comparable && here() == (boot.to_owned(), namespace.to_owned()) && start_of(pid).as_deref() != Some(start)
+    if !comparable || here() != (boot.to_owned(), namespace.to_owned()) {
+        return false;
+    }
+    match stat(pid) {
+        Ok(text) => start_in(&text).as_deref() != Some(start),
+        // Hidden is not gone: where the first process cannot be seen, others may be hidden as well.
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound && stat(1).is_ok(),
+    }
 }
 
 fn here() -> (String, String) {
@@ -38,10 +45,17 @@ fn here() -> (String, String) {
     (boot.trim().to_owned(), digits)
 }
 
+fn start_of(pid: u32) -> Option<String> {
+    start_in(&stat(pid).ok()?)
+}
+
+fn stat(pid: u32) -> std::io::Result<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+}
+
 /// Start time in clock ticks since boot: field 22 of `stat`, counted behind the command's closing bracket.
 /// A zombie is no longer a process that could send anything.
-fn start_of(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+fn start_in(stat: &str) -> Option<String> {
     let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
     let state = fields.first()?;
     (!matches!(*state, "Z" | "X")).then(|| fields.get(19).map(|s| (*s).to_owned()))?

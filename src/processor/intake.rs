@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::holder;
+use super::lease::Backing;
 use crate::consumer::Delivery;
 use crate::domain::{DispatchId, DispatchStatus};
 use crate::message::EventMessage;
@@ -20,12 +21,15 @@ use crate::repository::{self, Accepted, Claim, DbError, MessageKey, NewDispatch,
 /// Waits between tries while the database is away, and at least between two looks at a lease.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Before somebody who was faster is looked at.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
+
 /// What became of a message.
 pub(super) enum Intake {
     /// Ours to work off; the transaction that took the lease began at this moment.
     Mine(Claim, Instant),
     /// This process works on it already: its end is this delivery's end, too.
-    Ours(DispatchId),
+    Ours(DispatchId, Backing),
     /// The ledger has it: ack.
     Settled(DispatchId, DispatchStatus),
     /// The same id came before with another body.
@@ -45,17 +49,21 @@ pub(super) async fn take_in(
     stop: &CancellationToken,
 ) -> Intake {
     let mut others = Vec::new();
+    let mut conflicts = 0;
     loop {
         if !delivery.is_live() || stop.is_cancelled() {
             return Intake::Gone;
         }
-        let seen = match accept(engine, delivery, message, &others).await {
+        let seen = match accept(engine, delivery, message, &others, conflicts).await {
             Ok((Accepted::Mine(claim), began)) => return Intake::Mine(claim, began),
             Ok((Accepted::Settled(id, status), _)) => return Intake::Settled(id, status),
             Ok((Accepted::Conflict(id), _)) => return Intake::Conflict(id),
             Ok((Accepted::Held(seen), _)) => seen,
             Err(Refused::Database(error)) => {
-                if !error.is_conflict() {
+                if error.is_conflict() {
+                    conflicts += 1;
+                    tokio::time::sleep(CONFLICT_PAUSE).await;
+                } else {
                     tracing::warn!(%error, "cannot accept a message; trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -65,17 +73,14 @@ pub(super) async fn take_in(
         };
         let anonymous = delivery.message_id.is_none();
         match engine.leases.own(seen.dispatch) {
-            Some(delivered) if anonymous && delivered => others.push(seen.dispatch),
-            Some(_) => {
+            Some(Backing::Live) if anonymous => others.push(seen.dispatch),
+            Some(Backing::Never) if anonymous && !delivery.redelivered => others.push(seen.dispatch),
+            Some(backing) => {
                 if engine.leases.adopt(seen.dispatch, delivery) {
-                    let adopted = engine.db.write({
-                        let dispatch = seen.dispatch;
-                        move |conn| repository::adopt(conn, dispatch)
-                    });
-                    if let Err(error) = adopted.await {
+                    if let Err(error) = set_delivered(engine, seen.dispatch, true).await {
                         tracing::debug!(%error, "an adopted delivery is not recorded");
                     }
-                    return Intake::Ours(seen.dispatch);
+                    return Intake::Ours(seen.dispatch, backing);
                 }
             }
             None => match watch(engine, delivery, seen, anonymous, stop).await {
@@ -116,6 +121,9 @@ async fn watch(
         let pause = (period / 6).clamp(Duration::from_millis(20), PAUSE);
         let paused = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         if paused.is_none() || !delivery.is_live() {
+            if adopted && let Err(error) = set_delivered(engine, seen.dispatch, false).await {
+                tracing::debug!(%error, "a lost delivery is not recorded");
+            }
             return Watched::Changed;
         }
         let dispatch = seen.dispatch;
@@ -141,14 +149,19 @@ async fn watch(
                 if now.has_delivery {
                     return Watched::HasOwnDelivery(dispatch);
                 }
-                adopted = matches!(
-                    engine.db.write(move |c| repository::adopt(c, dispatch)).await,
-                    Ok(true)
-                );
+                adopted = matches!(set_delivered(engine, dispatch, true).await, Ok(true));
             }
         }
         seen = now;
     }
+}
+
+/// Records whether some worker has the delivery of a running dispatch; false when that was known.
+async fn set_delivered(engine: &Engine, dispatch: DispatchId, delivered: bool) -> Result<bool, DbError> {
+    let set = engine
+        .db
+        .write(move |conn| repository::set_delivered(conn, dispatch, delivered));
+    set.await
 }
 
 async fn take_over(engine: &Engine, seen: Seen) -> Watched {
@@ -179,6 +192,7 @@ async fn accept(
     delivery: &Delivery,
     message: &EventMessage,
     others: &[DispatchId],
+    conflicts: u64,
 ) -> Result<(Accepted, Instant), Refused> {
     let event_id = message.event_id.get();
     let row = engine
@@ -192,7 +206,8 @@ async fn accept(
         .map_err(Refused::Impossible)?
         .subject()
         .to_owned();
-    let new = new_dispatch(delivery, message, &plan, subject).map_err(Refused::Impossible)?;
+    let mut new = new_dispatch(delivery, message, &plan, subject).map_err(Refused::Impossible)?;
+    new.conflicts = conflicts;
     let (who, others) = (engine.claimant(true), others.to_vec());
     let began = Instant::now();
     let accepted = engine
@@ -252,5 +267,6 @@ fn new_dispatch(
         plan: plan.to_text().map_err(|e| e.to_string())?,
         subject,
         redelivered: delivery.redelivered,
+        conflicts: 0,
     })
 }

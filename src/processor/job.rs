@@ -10,7 +10,7 @@ use super::lease::Lease;
 use crate::config::UrlTemplate;
 use crate::domain::{DispatchId, EventId, Identity, NotificationId};
 use crate::render::Composer;
-use crate::repository::WorkRow;
+use crate::repository::{Taken, WorkRow};
 
 /// Everything that the notifications of one dispatch share.
 pub(super) struct Work {
@@ -94,19 +94,18 @@ pub(super) struct Ticket {
 }
 
 /// Called by the ledger's writer after each commit: frees the permits and tells each dispatch.
-pub(super) fn committed(tickets: Vec<(Ticket, bool)>) {
+pub(super) fn committed(tickets: Vec<(Ticket, Taken)>) {
     let mut told: Vec<(Arc<Work>, Vec<Done>)> = Vec::new();
     for (ticket, taken) in tickets {
         if let Some(marking) = ticket.marking {
-            let _ = marking.send(taken);
+            let _ = marking.send(taken == Taken::Yes);
             continue;
         }
         let how = match (taken, ticket.again) {
-            (false, _) if ticket.reopened => How::Committed,
-            (false, _) => How::Refused,
-            (true, Some(at)) => How::Again(at),
-            (true, None) if ticket.reopened => How::Dropped,
-            (true, None) => How::Committed,
+            (Taken::Yes, Some(at)) => How::Again(at),
+            (Taken::Yes, None) if ticket.reopened => How::Dropped,
+            (Taken::LeaseLost, _) if !ticket.reopened => How::Refused,
+            _ => How::Committed,
         };
         let done = Done { id: ticket.id, how };
         drop(ticket.permit);

@@ -27,7 +27,7 @@ pub(super) fn reached(dispatch: DispatchId, status: DispatchStatus, counts: Coun
 }
 
 /// The ledger owns what remains.
-pub(super) fn parked(dispatch: DispatchId) -> Judgement {
+pub(super) fn acked(dispatch: DispatchId) -> Judgement {
     Judgement {
         verdict: Some(Verdict::Ack),
         dispatch: Some(dispatch),

@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 
 use super::job::{Job, Work};
 use super::lease::lock;
-use crate::domain::DispatchId;
 
 /// One relay with one identity, and what waits for it.
 pub(super) struct Lane {
@@ -37,7 +36,7 @@ impl Lane {
             return;
         }
         let mut turns = lock(&self.turns);
-        match turns.iter_mut().find(|t| t.work.dispatch() == work.dispatch()) {
+        match turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, work)) {
             Some(turn) => turn.jobs.extend(jobs),
             None => turns.push_back(Turn {
                 work: Arc::clone(work),
@@ -52,10 +51,7 @@ impl Lane {
     /// pass in between.
     pub(super) fn requeue(&self, job: Job) {
         let mut turns = lock(&self.turns);
-        if let Some(turn) = turns
-            .iter_mut()
-            .find(|t| t.work.dispatch() == job.work.dispatch())
-        {
+        if let Some(turn) = turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, &job.work)) {
             turn.jobs.push_back(job);
         } else {
             let work = Arc::clone(&job.work);
@@ -91,10 +87,10 @@ impl Lane {
         job
     }
 
-    /// Takes out all that waits of one dispatch.
-    pub(super) fn remove(&self, dispatch: DispatchId) -> Vec<Job> {
+    /// Takes out all that waits of one start of a dispatch.
+    pub(super) fn remove(&self, work: &Arc<Work>) -> Vec<Job> {
         let mut turns = lock(&self.turns);
-        let index = turns.iter().position(|t| t.work.dispatch() == dispatch);
+        let index = turns.iter().position(|t| Arc::ptr_eq(&t.work, work));
         index
             .and_then(|i| turns.remove(i))
             .map(|t| t.jobs.into())

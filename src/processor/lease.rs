@@ -92,7 +92,9 @@ impl Leases {
             deliveries: delivery.into_iter().collect(),
             lost_recorded: false,
         };
-        lock(&self.running).insert(dispatch, running);
+        if let Some(old) = lock(&self.running).insert(dispatch, running) {
+            old.lease.give_up();
+        }
         lease
     }
 
@@ -107,15 +109,16 @@ impl Leases {
         }
     }
 
-    /// Whether this process works on `dispatch`, and whether a live delivery stands behind it.
-    pub(super) fn own(&self, dispatch: DispatchId) -> Option<bool> {
-        lock(&self.running).get(&dispatch).map(Running::is_delivered)
+    /// Whether this process works on `dispatch`, and what has become of its deliveries.
+    pub(super) fn own(&self, dispatch: DispatchId) -> Option<Backing> {
+        lock(&self.running).get(&dispatch).map(Running::backing)
     }
 
     /// Puts a further delivery behind a running dispatch; false when it has just ended.
     pub(super) fn adopt(&self, dispatch: DispatchId, delivery: &Arc<Delivery>) -> bool {
         match lock(&self.running).get_mut(&dispatch) {
             Some(running) => {
+                running.deliveries.retain(|d| d.is_live());
                 running.deliveries.push(Arc::clone(delivery));
                 true
             }
@@ -144,6 +147,7 @@ impl Leases {
 
     async fn beat_all(&self, began: Instant) -> Result<(), repository::DbError> {
         let (leases, lost) = self.snapshot();
+        let told = lost.clone();
         if leases.is_empty() {
             return Ok(());
         }
@@ -164,7 +168,9 @@ impl Leases {
             };
             if held.contains(&dispatch) {
                 *lock(&entry.lease.trusted_until) = began + self.period * 2 / 3;
-                entry.lost_recorded = !entry.is_delivered();
+                // Only what this beat has written is written: a delivery may have gone away meanwhile.
+                let told = entry.lost_recorded || told.contains(&(dispatch, token));
+                entry.lost_recorded = told && !entry.is_delivered();
             } else {
                 tracing::warn!(dispatch.id = %dispatch, "another worker has taken this dispatch over");
                 entry.lease.give_up();
@@ -177,16 +183,45 @@ impl Leases {
     /// All leases, and those whose deliveries went away since the last beat.
     fn snapshot(&self) -> (Vec<Held>, Vec<Held>) {
         let running = lock(&self.running);
+        // In one order everywhere, so that two beats cannot wait for each other.
+        let sorted = |mut held: Vec<Held>| {
+            held.sort_unstable_by_key(|(dispatch, _)| *dispatch);
+            held
+        };
         let pair = |r: &Running| (r.lease.dispatch, r.lease.token);
         let lost = running.values().filter(|r| !r.lost_recorded && !r.is_delivered());
-        (running.values().map(pair).collect(), lost.map(pair).collect())
+        (
+            sorted(running.values().map(pair).collect()),
+            sorted(lost.map(pair).collect()),
+        )
     }
 }
 
 impl Running {
     fn is_delivered(&self) -> bool {
-        self.deliveries.iter().any(|d| d.is_live())
+        self.backing() == Backing::Live
     }
+
+    fn backing(&self) -> Backing {
+        if self.deliveries.is_empty() {
+            Backing::Never
+        } else if self.deliveries.iter().any(|d| d.is_live()) {
+            Backing::Live
+        } else {
+            Backing::Lost
+        }
+    }
+}
+
+/// What stands behind a running dispatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backing {
+    /// A delivery that can be acked.
+    Live,
+    /// One that went away: the message comes again.
+    Lost,
+    /// None: the sweeper took it up.
+    Never,
 }
 
 /// A panic while the lock was held leaves nothing half done here.

@@ -12,43 +12,36 @@ mod judgement;
 mod known;
 mod lane;
 mod lease;
+mod marks;
 mod outcome;
 mod reading;
 mod sender;
+mod start;
 mod sweeper;
 mod way;
 mod work;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{DeliveryConfig, EmailConfig};
 use crate::consumer::{DeadLetter, Delivery, Verdict};
-use crate::domain::DispatchId;
+use crate::domain::{DispatchId, DispatchStatus};
 use crate::message::{self, EventMessage, Message, Reason};
-use crate::policy::Plan;
 use crate::render::Templates;
-use crate::repository::{self, Claim, Database, Start, Starting};
+use crate::repository::{self, Database};
 use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
-use job::Work;
-use judgement::{leave, log_end, parked, reached};
-use lease::{Lease, lock};
-use sweeper::Sweeper;
-use work::{Course, Ended};
+use judgement::{acked, leave, reached};
+use lease::{Backing, lock};
+use work::Ended;
 
 pub use engine::StartError;
 pub use judgement::Judgement;
-
-/// Dispatches that the sweeper works on at once.
-const SWEPT: usize = 16;
 
 /// The wall clock, as an argument.
 pub type Clock = fn() -> DateTime<Utc>;
@@ -115,7 +108,7 @@ impl Processor {
                     let dispatch = claim.dispatch;
                     match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
-                        Ok(Ended::Parked) => return parked(dispatch),
+                        Ok(Ended::Parked) => return acked(dispatch),
                         Ok(Ended::Exhausted(starts)) => {
                             let error =
                                 "five starts in a row ended the worker without any outcome".to_owned();
@@ -133,14 +126,16 @@ impl Processor {
                         }
                     }
                 }
-                Intake::Ours(dispatch) => self.await_ending(dispatch).await,
+                Intake::Ours(dispatch, backing) => {
+                    self.await_ending(dispatch).await;
+                    // The delivery that it lost was this one: its end is ours.
+                    if backing == Backing::Lost && self.is_settled(dispatch).await {
+                        return acked(dispatch);
+                    }
+                }
                 Intake::Settled(dispatch, status) => {
                     tracing::info!(dispatch.id = %dispatch, %status, "the ledger has this message already");
-                    return Judgement {
-                        verdict: Some(Verdict::Ack),
-                        dispatch: Some(dispatch),
-                        ended: None,
-                    };
+                    return acked(dispatch);
                 }
                 Intake::Conflict(dispatch) => {
                     let error =
@@ -163,101 +158,14 @@ impl Processor {
         }
     }
 
-    /// Takes up what nobody works on, until told to stop.
-    pub async fn sweep(self: Arc<Self>) {
-        let mut sweeper = Sweeper::new();
-        let mut swept = JoinSet::new();
-        let pause = Sweeper::pause(&self.engine);
-        while self
-            .stop
-            .run_until_cancelled(tokio::time::sleep(pause))
-            .await
-            .is_some()
-        {
-            while swept.try_join_next().is_some() {}
-            match sweeper.round(&self.engine, SWEPT - swept.len()).await {
-                Ok(claims) => {
-                    for (claim, began) in claims {
-                        let processor = Arc::clone(&self);
-                        swept.spawn(async move { processor.work_off_swept(claim, began).await });
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "the sweeper cannot read the ledger"),
-            }
-        }
-        while swept.join_next().await.is_some() {}
-    }
-
-    async fn work_off_swept(&self, claim: Claim, began: Instant) {
-        let dispatch = claim.dispatch;
-        if let Err(why) = self.work_off(claim, None, began).await {
-            tracing::error!(dispatch.id = %dispatch, error = why, "this dispatch cannot be worked off here");
-        }
-    }
-
-    async fn work_off(
-        &self,
-        claim: Claim,
-        delivery: Option<&Arc<Delivery>>,
-        began: Instant,
-    ) -> Result<Ended, String> {
-        let Claim {
-            dispatch,
-            token,
-            plan,
-            created_at,
-            starts,
-        } = claim;
-        let lease = self
+    /// Whether the ledger has all of a dispatch.
+    async fn is_settled(&self, dispatch: DispatchId) -> bool {
+        let seen = self
             .engine
-            .leases
-            .hold(dispatch, token, delivery.map(Arc::clone), began);
-        let prepared = Plan::from_text(&plan)
-            .map_err(|e| e.to_string())
-            .and_then(|plan| Ok((intake::compose(&self.engine, &plan, created_at.and_utc())?, plan)));
-        let (composer, plan) = match prepared {
-            Ok(prepared) => prepared,
-            Err(why) => {
-                self.engine.give_back(&lease).await;
-                return Err(why);
-            }
-        };
-        let starting = self.engine.starting(&lease);
-        let start = self.engine.look(starting).await;
-        if start == Start::Exhausted {
-            return Ok(self.give_up(&lease, starting).await);
-        }
-        // One at a time: what ends the process is then known.
-        let _alone = match start {
-            Start::Quarantined => Some(self.engine.quarantine.lock().await),
-            _ => None,
-        };
-        if !self.engine.begin(starting, start).await {
-            self.engine.give_back(&lease).await;
-            return Ok(Ended::LeaseLost);
-        }
-        tracing::info!(dispatch.id = %dispatch, event.id = %plan.facts.event_id, kind = plan.facts.kind.as_str(), start = starts, "dispatch started");
-        let (done, committed) = mpsc::unbounded_channel();
-        let work = Arc::new(Work {
-            lease,
-            composer,
-            event_id: plan.facts.event_id,
-            identity: plan.identity,
-            unsubscribe_url: self.engine.unsubscribe_url.clone(),
-            marked: starting.hold || start == Start::Quarantined,
-            quarantined: start == Start::Quarantined,
-            fruitful: AtomicBool::new(false),
-            done,
-        });
-        let (ending, ended) = watch::channel(false);
-        lock(&self.endings).insert(dispatch, ended);
-        let ended = Course::new(Arc::clone(&self.engine), work, committed)
-            .run(&self.stop)
+            .db
+            .read(move |conn| repository::observe(conn, dispatch))
             .await;
-        lock(&self.endings).remove(&dispatch);
-        let _ = ending.send(true);
-        log_end(dispatch, &ended, began);
-        Ok(ended)
+        matches!(seen, Ok(Some(seen)) if seen.status != DispatchStatus::Running)
     }
 
     /// Waits for a dispatch that another delivery of the same message has started in this process.
@@ -269,26 +177,6 @@ impl Processor {
             }
             // It is about to begin or has just ended: look again in a moment.
             None => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-        }
-    }
-
-    /// Closes a dispatch that nothing came of.
-    async fn give_up(&self, lease: &Lease, starting: Starting) -> Ended {
-        let given_up = self
-            .engine
-            .db
-            .write(move |conn| repository::give_up(conn, starting))
-            .await;
-        match given_up {
-            Ok(starts) => {
-                self.engine.leases.drop_lease(lease);
-                Ended::Exhausted(starts)
-            }
-            Err(error) => {
-                tracing::warn!(dispatch.id = %lease.dispatch, %error, "cannot close an exhausted dispatch");
-                self.engine.give_back(lease).await;
-                Ended::LeaseLost
-            }
         }
     }
 

@@ -116,22 +116,32 @@ fn delay(base: Duration, retry: u32) -> Duration {
 /// One line for each outcome that somebody may have to look into.
 pub(super) fn log(job: &Job, outcome: &Outcome) {
     let (dispatch, notification, attempt) = (job.work.dispatch(), job.row.id, job.row.attempts + 1);
+    let shown = |error: &str| without_addresses(error);
     match outcome {
         Outcome::Sent => tracing::debug!(%dispatch, %notification, recipient = job.row.recipient, "sent"),
         Outcome::Again { error, at } => {
-            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "will try again");
+            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error = shown(error), next = %at, "will try again");
         }
         Outcome::Deferred { error, at } => {
-            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, next = %at, "deferred");
+            tracing::info!(dispatch.id = %dispatch, notification.id = %notification, attempt, error = shown(error), next = %at, "deferred");
         }
         Outcome::Failed { error, .. } => {
-            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "failed");
+            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error = shown(error), "failed");
         }
         Outcome::Sending | Outcome::TakenBack => {}
         Outcome::Unknown { error, .. } => {
-            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error, "outcome unknown");
+            tracing::warn!(dispatch.id = %dispatch, notification.id = %notification, attempt, error = shown(error), "outcome unknown");
         }
     }
+}
+
+/// Relays repeat the recipient in their replies: the log gets what stands before it, the ledger has it all.
+fn without_addresses(error: &str) -> String {
+    if !error.contains('@') {
+        return error.to_owned();
+    }
+    let words = error.split(' ').take_while(|word| !word.contains(['@', '<']));
+    words.chain(["…"]).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

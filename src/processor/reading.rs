@@ -81,7 +81,7 @@ impl Brought {
 /// The first open row; pages again when there is none.
 fn next_alone(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Brought, DbError> {
     let rows = repository::open_rows(conn, dispatch, NotificationId(0), 1)?;
-    let next_due = repository::next_due(conn, dispatch)?;
+    let next_due = repository::next_due(conn, dispatch, NaiveDateTime::default())?;
     let stage = if rows.is_empty() {
         Stage::Pages
     } else {
@@ -101,7 +101,7 @@ fn resume(
     size: usize,
 ) -> Result<Brought, DbError> {
     let rows = repository::open_rows(conn, dispatch, after, size)?;
-    let next_due = repository::next_due(conn, dispatch)?;
+    let next_due = repository::next_due(conn, dispatch, NaiveDateTime::default())?;
     let full = rows.len() == size;
     let last = rows.last().filter(|_| full).map(|row| Stage::Resume(row.id));
     Ok(Brought {
@@ -135,7 +135,12 @@ pub(super) fn due(engine: &Engine, work: &Work, stage: Stage) -> Reading {
     Box::pin(async move {
         db.read(move |conn| {
             let rows = repository::due_rows(conn, dispatch, now, longest, size)?;
-            let next_due = repository::next_due(conn, dispatch)?;
+            // Rows that were due before are in hand by now, unless there were more than one page of them.
+            let next_due = if rows.len() == size {
+                Some(now)
+            } else {
+                repository::next_due(conn, dispatch, now)?
+            };
             Ok(Brought {
                 rows,
                 stage,

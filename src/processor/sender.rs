@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::compose::compose;
@@ -92,9 +92,11 @@ impl Senders {
 
     /// Looks after the lane while it is closed.
     pub(super) async fn probe(&self) {
-        if let Way::Relay(relay) = &self.way {
-            self.breaker.probe(relay, &self.stop).await;
-        }
+        let relay = match &self.way {
+            Way::Relay(relay) => Some(relay),
+            Way::Dummy(_) => None,
+        };
+        self.breaker.probe(relay, &self.stop).await;
     }
 
     /// From a job to its outcome on the way into the ledger.
@@ -143,49 +145,6 @@ impl Senders {
                 }
             }
         }
-    }
-
-    /// Marks a row in the ledger and waits for the commit; false when the lease is somebody else's.
-    async fn mark(&self, job: &Job) -> bool {
-        let (marking, marked) = oneshot::channel();
-        let entry = Entry {
-            notification: job.row.id,
-            dispatch: job.work.dispatch(),
-            token: job.work.lease.token,
-            outcome: Outcome::Sending,
-            first: false,
-        };
-        let ticket = Ticket {
-            id: job.row.id,
-            work: Arc::clone(&job.work),
-            again: None,
-            marking: Some(marking),
-            reopened: false,
-            permit: None,
-        };
-        self.writer.record(entry, ticket);
-        let marked = self.abort.run_until_cancelled(marked).await;
-        matches!(marked, Some(Ok(true))) && job.work.lease.holds(Instant::now())
-    }
-
-    /// Opens a notification again that was failed for the relay's sake, if its dispatch is still at work.
-    fn take_back(&self, job: Job) {
-        let entry = Entry {
-            notification: job.row.id,
-            dispatch: job.work.dispatch(),
-            token: job.work.lease.token,
-            outcome: Outcome::TakenBack,
-            first: false,
-        };
-        let ticket = Ticket {
-            id: job.row.id,
-            work: job.work,
-            again: None,
-            marking: None,
-            reopened: true,
-            permit: None,
-        };
-        self.writer.record(entry, ticket);
     }
 
     /// What a handover says about the lane; returns whether others have passed since it first failed at

@@ -3,12 +3,19 @@
 //! others (rule R2).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+
+use super::Processor;
 use super::engine::Engine;
 use super::holder;
 use crate::domain::DispatchId;
 use crate::repository::{self, Claim, DbError, Seen, Unattended};
+
+/// Dispatches that the sweeper works on at once.
+const SWEPT: usize = 16;
 
 /// Between two rounds at most.
 const ROUND: Duration = Duration::from_secs(1);
@@ -46,14 +53,14 @@ impl Sweeper {
         room: usize,
     ) -> Result<Vec<(Claim, Instant)>, DbError> {
         let mut claims = Vec::new();
-        let orphans = self.orphans(engine).await?;
-        for seen in orphans.into_iter().take(room) {
+        let orphans = self.orphans(engine, room).await?;
+        for seen in orphans {
             let (began, who) = (Instant::now(), engine.claimant(false));
             let claimed = engine
                 .db
                 .write(move |conn| repository::take_over(conn, &seen, &who))
-                .await?;
-            claims.extend(claimed.map(|claim| (claim, began)));
+                .await;
+            keep(&mut claims, claimed, began);
         }
         if engine.breaker.closed_for().is_some() {
             return Ok(claims);
@@ -63,19 +70,24 @@ impl Sweeper {
         let due = engine
             .db
             .read(move |conn| repository::due(conn, now, longest))
-            .await?;
+            .await;
+        let due = due.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the sweeper cannot read what is due");
+            Vec::new()
+        });
         for dispatch in due.into_iter().take(room.saturating_sub(claims.len())) {
             let (began, who) = (Instant::now(), engine.claimant(false));
             let taken = engine
                 .db
-                .write(move |conn| repository::take_up_waiting(conn, dispatch, longest, &who));
-            claims.extend(taken.await?.map(|claim| (claim, began)));
+                .write(move |conn| repository::take_up_waiting(conn, dispatch, longest, &who))
+                .await;
+            keep(&mut claims, taken, began);
         }
         Ok(claims)
     }
 
     /// Running dispatches whose holder is dead, silent or gone, for long enough.
-    async fn orphans(&mut self, engine: &Engine) -> Result<Vec<Seen>, DbError> {
+    async fn orphans(&mut self, engine: &Engine, room: usize) -> Result<Vec<Seen>, DbError> {
         let running = engine.db.read(repository::running).await?;
         let now = Instant::now();
         let mut watched = HashMap::new();
@@ -87,7 +99,8 @@ impl Sweeper {
             let before = self.watched.remove(&seen.dispatch);
             let same = before.filter(|w| w.token == seen.token && w.beat == seen.beat);
             let since = same.map_or(now, |w| w.since);
-            if now.duration_since(since) >= patience(engine.leases.period(), &seen, anonymous) {
+            let patience = patience(engine.leases.period(), &seen, anonymous);
+            if now.duration_since(since) >= patience && orphans.len() < room {
                 tracing::info!(dispatch.id = %seen.dispatch, "taking up a dispatch that nobody works on");
                 orphans.push(seen);
             } else {
@@ -100,6 +113,14 @@ impl Sweeper {
     }
 }
 
+/// A claim that one answer refuses costs the others nothing.
+fn keep(claims: &mut Vec<(Claim, Instant)>, answer: Result<Option<Claim>, DbError>, began: Instant) {
+    match answer {
+        Ok(claim) => claims.extend(claim.map(|claim| (claim, began))),
+        Err(error) => tracing::warn!(%error, "the sweeper cannot take a dispatch up"),
+    }
+}
+
 /// How long a lease has to look the same before it is taken. Where the holder is gone for certain, its
 /// message mostly comes back at once and takes the dispatch up itself: that is waited for.
 fn patience(lease: Duration, seen: &Seen, anonymous: bool) -> Duration {
@@ -109,6 +130,40 @@ fn patience(lease: Duration, seen: &Seen, anonymous: bool) -> Duration {
         (true, false) => lease * (ANONYMOUS_PATIENCE + 1),
         (false, true) => lease / 3,
         (false, false) => lease,
+    }
+}
+
+impl Processor {
+    /// Takes up what nobody works on, until told to stop.
+    pub async fn sweep(self: Arc<Self>) {
+        let mut sweeper = Sweeper::new();
+        let mut swept = JoinSet::new();
+        let pause = Sweeper::pause(&self.engine);
+        while self
+            .stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+        {
+            while swept.try_join_next().is_some() {}
+            match sweeper.round(&self.engine, SWEPT - swept.len()).await {
+                Ok(claims) => {
+                    for (claim, began) in claims {
+                        let processor = Arc::clone(&self);
+                        swept.spawn(async move { processor.work_off_swept(claim, began).await });
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the sweeper cannot read the ledger"),
+            }
+        }
+        while swept.join_next().await.is_some() {}
+    }
+
+    async fn work_off_swept(&self, claim: Claim, began: Instant) {
+        let dispatch = claim.dispatch;
+        if let Err(why) = self.work_off(claim, None, began).await {
+            tracing::error!(dispatch.id = %dispatch, error = why, "this dispatch cannot be worked off here");
+        }
     }
 }
 

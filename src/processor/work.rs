@@ -24,6 +24,12 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// How often a dispatch that reads nothing looks whether its lease is to be trusted again.
 const TRUST_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long commits are waited for after everything was cut off.
+const ABORTED: Duration = Duration::from_secs(3);
+
+/// Between two looks for rows that are due.
+const SOONEST: Duration = Duration::from_millis(20);
+
 /// How often an interrupted dispatch looks for jobs that came back to the lane.
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -178,7 +184,7 @@ impl Course {
         let wait = (at - (self.engine.now)().naive_utc())
             .to_std()
             .unwrap_or(Duration::ZERO);
-        let at = Instant::now() + wait.clamp(Duration::from_millis(5), LONGEST_DELAY);
+        let at = Instant::now() + wait.clamp(SOONEST, LONGEST_DELAY);
         self.next_due = Some(self.next_due.map_or(at, |other| other.min(at)));
     }
 
@@ -206,12 +212,17 @@ impl Course {
                 self.stage = if rows.is_empty() { stage } else { Stage::Pages };
             }
         }
+        let mut patience = Instant::now();
         loop {
-            for job in self.engine.lane.remove(self.work.dispatch()) {
+            if !self.engine.abort.is_cancelled() {
+                patience = Instant::now();
+            }
+            for job in self.engine.lane.remove(&self.work) {
                 self.stage = Stage::Resume(NotificationId(0));
                 self.hand.leave(job.row.id);
             }
-            if self.hand.is_empty() {
+            // After an abort the ledger may never answer.
+            if self.hand.is_empty() || self.engine.abort.is_cancelled() && patience.elapsed() > ABORTED {
                 break;
             }
             match tokio::time::timeout(DRAIN_PAUSE, self.done.recv()).await {
@@ -247,7 +258,7 @@ impl Course {
     /// Stops at once: nothing is written any more under this lease.
     fn abandon(self) -> Ended {
         self.work.lease.give_up();
-        self.engine.lane.remove(self.work.dispatch());
+        self.engine.lane.remove(&self.work);
         self.engine.leases.drop_lease(&self.work.lease);
         Ended::LeaseLost
     }

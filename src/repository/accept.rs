@@ -50,6 +50,8 @@ pub struct NewDispatch {
     pub subject: String,
     /// Whether the broker said that it had delivered this message before.
     pub redelivered: bool,
+    /// How often somebody else was faster to insert an equal one.
+    pub conflicts: u64,
 }
 
 /// Who asks, and when.
@@ -116,12 +118,9 @@ fn accept_anonymous(
         .select(Row::as_select())
         .load(conn)?;
     equal.retain(|row| row.message_key.starts_with(&prefix));
-    for row in equal
-        .iter()
-        .filter(|r| r.status == DispatchStatus::Running.as_str())
-    {
+    for row in running(conn, new, &prefix)? {
         if row.lease_token.is_none() {
-            return take_up(conn, row, who);
+            return take_up(conn, &row, who);
         }
         if !others.contains(&row.id()?) {
             return row.seen().map(Accepted::Held);
@@ -141,7 +140,25 @@ fn accept_anonymous(
         .iter()
         .filter_map(|r| r.message_key.rsplit(':').next()?.parse::<u64>().ok())
         .max();
-    insert(conn, new, format!("{prefix}{}", number.map_or(0, |n| n + 1)), who)
+    insert(
+        conn,
+        new,
+        format!("{prefix}{}", number.map_or(0, |n| n + 1) + new.conflicts),
+        who,
+    )
+}
+
+/// Every running dispatch of an equal message without id, however many there are.
+fn running(conn: &mut AnyConnection, new: &NewDispatch, prefix: &str) -> Result<Vec<Row>, DbError> {
+    let mut rows: Vec<Row> = dispatches::table
+        .filter(dispatches::body_hash.eq(&new.body_hash))
+        .filter(dispatches::message_id.is_null())
+        .filter(dispatches::status.eq(DispatchStatus::Running.as_str()))
+        .order(dispatches::id)
+        .select(Row::as_select())
+        .load(conn)?;
+    rows.retain(|row| row.message_key.starts_with(prefix));
+    Ok(rows)
 }
 
 fn take_up(conn: &mut AnyConnection, row: &Row, who: &Claimant) -> Result<Accepted, DbError> {

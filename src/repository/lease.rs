@@ -250,18 +250,20 @@ pub fn delivery_lost(
     Ok(())
 }
 
-/// Makes the delivery at hand that of a running dispatch which has lost its own; false when it has one.
-pub fn adopt(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<bool, DbError> {
-    let without = dispatches::table.filter(
+/// Records whether a running dispatch has a delivery behind it; false when that was known already.
+pub fn set_delivered(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    delivered: bool,
+) -> Result<bool, DbError> {
+    let other = dispatches::table.filter(
         dispatches::id
             .eq(dispatch.to_string())
-            .and(dispatches::has_delivery.eq(false))
+            .and(dispatches::has_delivery.eq(!delivered))
             .and(dispatches::status.eq(DispatchStatus::Running.as_str())),
     );
-    Ok(diesel::update(without)
-        .set(dispatches::has_delivery.eq(true))
-        .execute(conn)?
-        == 1)
+    let set = diesel::update(other).set(dispatches::has_delivery.eq(delivered));
+    Ok(set.execute(conn)? == 1)
 }
 
 /// Records that the broker has seen the ack of these dispatches' messages.

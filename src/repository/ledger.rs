@@ -52,6 +52,17 @@ pub enum Outcome {
     },
 }
 
+/// What the ledger says of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It stands there.
+    Yes,
+    /// The row had its outcome already: that one stands.
+    Settled,
+    /// The dispatch is somebody else's now.
+    LeaseLost,
+}
+
 /// An outcome on its way into the ledger.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -72,7 +83,11 @@ const CHUNK: usize = 500;
 
 /// Writes `entries`; says for each whether it was taken. One that was refused belongs to a dispatch that
 /// somebody else works off now.
-pub fn record(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -> Result<Vec<bool>, DbError> {
+pub fn record(
+    conn: &mut AnyConnection,
+    entries: &[Entry],
+    now: NaiveDateTime,
+) -> Result<Vec<Taken>, DbError> {
     let sent: Vec<i64> = entries
         .iter()
         .filter(|e| e.outcome == Outcome::Sent)
@@ -90,7 +105,7 @@ pub fn record(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -
     let mut accepted = Vec::with_capacity(entries.len());
     for entry in entries {
         if entry.outcome == Outcome::Sent {
-            accepted.push(true);
+            accepted.push(Taken::Yes);
             continue;
         }
         let lease = (entry.dispatch, entry.token);
@@ -98,7 +113,11 @@ pub fn record(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -
             Some(&held) => held,
             None => *leases.entry(lease).or_insert(still_held(conn, lease, now)?),
         };
-        accepted.push(held && record_one(conn, entry, now)?);
+        accepted.push(match (held, held && record_one(conn, entry, now)?) {
+            (false, _) => Taken::LeaseLost,
+            (true, false) => Taken::Settled,
+            (true, true) => Taken::Yes,
+        });
     }
     Ok(accepted)
 }

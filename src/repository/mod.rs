@@ -34,9 +34,9 @@ pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
 pub use lease::{
-    Claim, Seen, ack_proven, adopt, beat, delivery_lost, observe, release, take_over, take_up_waiting,
+    Claim, Seen, ack_proven, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
 };
-pub use ledger::{Entry, Outcome, record};
+pub use ledger::{Entry, Outcome, Taken, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
 pub use start::{Start, Starting, begin, give_up, look};

@@ -172,11 +172,16 @@ pub fn due_rows(
     Ok(rows.into_iter().map(WorkRow::from).collect())
 }
 
-/// The earliest next time among the open notifications.
-pub fn next_due(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option<NaiveDateTime>, DbError> {
+/// The earliest next time behind `after` among the open notifications.
+pub fn next_due(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    after: NaiveDateTime,
+) -> Result<Option<NaiveDateTime>, DbError> {
     Ok(notifications::table
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
         .filter(notifications::status.eq(NotificationStatus::Pending.as_str()))
+        .filter(notifications::next_attempt_at.gt(after))
         .select(diesel::dsl::min(notifications::next_attempt_at))
         .first(conn)?)
 }

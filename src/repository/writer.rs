@@ -14,7 +14,7 @@ use chrono::NaiveDateTime;
 
 use super::connection::Database;
 use super::error::DbError;
-use super::ledger::{Entry, record};
+use super::ledger::{Entry, Taken, record};
 
 /// Entries in one transaction at most.
 const GROUP: usize = 2000;
@@ -39,14 +39,14 @@ impl<T> Clone for Writer<T> {
 }
 
 impl<T: Send + 'static> Writer<T> {
-    /// Starts the thread. `committed` is called on it after each commit with every ticket and whether its
-    /// outcome was taken. The thread ends when all writers are gone, or without its last group when
+    /// Starts the thread. `committed` is called on it after each commit with every ticket and what the ledger says
+    /// of its outcome. The thread ends when all writers are gone, or without its last group when
     /// `abandon` is set while the database is away.
     pub fn start(
         db: Database,
         now: impl Fn() -> NaiveDateTime + Send + 'static,
         abandon: Arc<AtomicBool>,
-        committed: impl Fn(Vec<(T, bool)>) + Send + 'static,
+        committed: impl Fn(Vec<(T, Taken)>) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (entries, gathered) = channel();
         let thread = std::thread::Builder::new()
@@ -92,7 +92,7 @@ fn commit(
     group: &[Entry],
     now: &impl Fn() -> NaiveDateTime,
     abandon: &AtomicBool,
-) -> Option<Vec<bool>> {
+) -> Option<Vec<Taken>> {
     let mut pause = BACKOFF.0;
     loop {
         let at = now();

@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 
 use lapin::BasicProperties;
-use lapin::message::BasicGetMessage;
-use lapin::types::AMQPValue;
 use rstest::rstest;
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::support::database::Kind;
+use crate::support::rabbit::header;
 use crate::support::smtp::{Action, At, Options};
 use crate::support::stage::Stage;
 
@@ -156,14 +155,6 @@ fn wrong_fields() -> Vec<(String, &'static str)> {
         others.map(|(field, error)| (format!(r#"{{"type":"UPDATED","event_id":7,{field}}}"#), error)),
     );
     wrong
-}
-
-fn header(letter: &BasicGetMessage, name: &str) -> Option<String> {
-    let headers = letter.properties.headers().as_ref()?;
-    match headers.inner().get(name)? {
-        AMQPValue::LongString(text) => Some(text.to_string()),
-        other => panic!("{name} is {other:?}"),
-    }
 }
 
 #[tokio::test]

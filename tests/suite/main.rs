@@ -9,6 +9,7 @@ mod crash;
 mod mailer;
 mod main_job;
 mod missing;
+mod poison;
 mod redelivery;
 mod relay;
 mod stop;

@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::mailed::everybody_once;
 use crate::support::rabbit::Rabbit;
 use crate::support::smtp::{Action, At, Options, SmtpServer};
 use crate::support::stage::Stage;
+use crate::support::until;
 use crate::support::worker::Settings;
 
 const PEOPLE: usize = 45;
+const LIMIT: Duration = Duration::from_mins(1);
 
 async fn publish(rabbit: &Rabbit) {
     rabbit.send(&json!({"type": "UPDATED", "event_id": 7})).await;
@@ -34,10 +37,25 @@ fn at_first(at: At, times: usize, reply: &'static str) -> Options {
 async fn a_relay_that_denies_everybody_fails_nobody(
     #[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)] kind: Kind,
 ) {
-    let stage = Stage::new(kind, at_first(At::Rcpt, 30, "554 5.7.1 Relay access denied")).await;
+    let (denying, denies) = watch::channel(true);
+    let options = Options::default().script(move |event| {
+        let denied = event.at == At::Rcpt && *denies.borrow();
+        denied.then_some(Action::Reply("554 5.7.1 Relay access denied"))
+    });
+    let stage = Stage::new(kind, options).await;
     stage.db.add_people(7, PEOPLE);
     let worker = stage.settings().start().await;
     publish(&stage.rabbit).await;
+    until("the lane closes", LIMIT, async || {
+        worker.log().contains("the relay denies everybody").then_some(())
+    })
+    .await;
+    // Also those that were under way when it closed.
+    stage
+        .db
+        .wait_count("pending", i64::try_from(PEOPLE).unwrap())
+        .await;
+    denying.send_replace(false);
     assert_eq!(stage.db.wait_closed().await.status, "completed");
     assert!(
         stage

@@ -11,7 +11,7 @@ use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
     QueueDeleteOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -266,4 +266,13 @@ pub async fn down(status: &mut watch::Receiver<BrokerStatus>) -> String {
 
 pub async fn next(source: &mut AmqpSource) -> Delivery {
     within(source.next()).await.expect("the source ended")
+}
+
+/// A text among the headers of a dead letter.
+pub fn header(letter: &BasicGetMessage, name: &str) -> Option<String> {
+    let headers = letter.properties.headers().as_ref()?;
+    match headers.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        other => panic!("{name} is {other:?}"),
+    }
 }

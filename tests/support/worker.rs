@@ -140,6 +140,11 @@ impl Worker {
         assert!(status.success(), "kill -s {name} {pid}");
     }
 
+    /// Whether it is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     pub async fn wait_exit(&mut self, limit: Duration) -> ExitStatus {
         until("the worker's end", limit, async || self.child.try_wait().unwrap()).await
