@@ -1,7 +1,8 @@
 //! The dead-letter queue, looked through from its head.
 //!
 //! Guarantee: looking takes nothing away. Letters are fetched without an ack on a channel of its own; what
-//! was not acked when the channel ends, in whatever way, is back in its place.
+//! was not acked when the channel ends, in whatever way, is back in its place. The one exception is a queue
+//! that limits deliveries (a quorum queue, say), for which each look is one: that is warned of.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use lapin::{BasicProperties, Channel, Connection};
 use super::connect::{close, connect, short};
 use super::dead_queue_name;
 use super::error::{BrokerError, within};
+use super::letter::deliveries;
 use super::publisher::ConfirmChannel;
 use super::topology::{count_ready, ensure_queue};
 use crate::config::BrokerConfig;
@@ -31,6 +33,7 @@ pub(super) struct DeadLetters {
     pub(super) there: u32,
     /// Letters fetched.
     pub(super) looked: u32,
+    warned: bool,
 }
 
 impl DeadLetters {
@@ -51,6 +54,7 @@ impl DeadLetters {
                 dead,
                 there,
                 looked: 0,
+                warned: false,
             }),
             Err(error) => {
                 close(&connection).await;
@@ -67,8 +71,25 @@ impl DeadLetters {
         let queue = short("the queue's name", &self.dead)?;
         let got = self.channel.basic_get(queue, BasicGetOptions::default());
         let got = within(CALL_LIMIT, got).await?;
-        self.looked += u32::from(got.is_some());
-        Ok(got.map(|message| message.delivery))
+        let letter = got.map(|message| message.delivery);
+        if let Some(letter) = &letter {
+            self.looked += 1;
+            self.warn_of_limit(letter);
+        }
+        Ok(letter)
+    }
+
+    fn warn_of_limit(&mut self, letter: &Delivery) {
+        let counted = deliveries(&letter.properties).filter(|count| *count > 0 && !self.warned);
+        if let Some(deliveries) = counted {
+            tracing::warn!(
+                queue = self.dead,
+                deliveries,
+                "the broker counts each look at a letter as a delivery, and removes those that reach the \
+                 queue's limit: replay or drop them soon, or make the queue one without a delivery limit"
+            );
+            self.warned = true;
+        }
     }
 
     /// Takes a letter away. Only [`Self::end`] tells whether the broker has seen it.

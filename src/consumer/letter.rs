@@ -60,6 +60,11 @@ impl Letter {
     }
 }
 
+/// How often the broker says that it was delivered before; only queues that limit deliveries count them.
+pub(super) fn deliveries(properties: &BasicProperties) -> Option<i64> {
+    header(properties, "x-delivery-count").and_then(integer)
+}
+
 /// The id; an empty one counts as none.
 pub(super) fn message_id(properties: &BasicProperties) -> Option<&str> {
     let id = properties.message_id().as_ref().map(ShortString::as_str);

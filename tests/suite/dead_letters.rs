@@ -342,6 +342,25 @@ async fn a_killed_replay_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_queue_that_counts_deliveries_is_warned_of() {
+    let (db, rabbit) = (TestDatabase::sqlite(), Rabbit::new().await);
+    let dead = rabbit.dead();
+    let quorum = headers(&[("x-queue-type", "quorum")]);
+    rabbit.declare(&dead, true, quorum).await;
+    for id in ["a", "b"] {
+        rabbit.publish_to(&dead, b"{}", named(id)).await;
+    }
+    let shell = shell(&db, &rabbit);
+    let list = async || shell.herald(&["dead-letters", "list", "--json"]).await;
+    let first = list().await;
+    assert_eq!(first.err, "");
+    let second = list().await;
+    assert_eq!(second.err.matches("counts each look").count(), 1, "{second:#?}");
+    assert_eq!(second.out, first.out);
+    rabbit.delete(&dead).await;
+}
+
+#[tokio::test]
 async fn without_letters_or_broker() {
     let rabbit = Rabbit::new().await;
     let shell = Shell::new()
