@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::{DispatchId, EventId};
+use crate::message::Reason;
 
 const AFTER: &str = "Configuration comes from the environment and from .env in the working directory; \
                      .env.example describes every variable.\n\
@@ -39,6 +41,9 @@ pub(super) enum Command {
     },
     /// Put failed or unknown notifications back to work
     Retry(Retry),
+    /// Look into the dead-letter queue, replay or drop what is there; needs no running worker
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Render a template from sample data, through the code that sends
     Preview {
         /// `created`, `updated` or `cancelled`
@@ -70,6 +75,40 @@ pub(super) struct Retry {
     /// With --failed: only what became so at this time (RFC 3339) or later
     #[arg(long, value_name = "TIME", requires = "failed")]
     pub(super) since: Option<String>,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub(super) enum DeadLetters {
+    /// Show the dead letters, oldest first; all of them stay where they are
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put dead letters back into the main queue, and reopen dispatches that ended as one
+    ///
+    /// Body, `message_id` and other properties stay as they were; a message-id-conflict gets a new id. What
+    /// still cannot be processed comes back as a dead letter. Letters that arrive meanwhile are left alone.
+    Replay(Which),
+    /// Remove dead letters for good
+    ///
+    /// Letters that arrive meanwhile are left alone.
+    Drop(Which),
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Only those with this reason; otherwise all
+    #[arg(long, value_name = "REASON", value_parser = reasons())]
+    pub(super) reason: Option<Reason>,
+}
+
+fn reasons() -> impl TypedValueParser<Value = Reason> {
+    PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)).try_map(|word| word.parse::<Reason>())
 }
 
 /// What `preview` prints.

@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+mod dead_letters;
 mod dispatch;
 mod doctor;
 mod preview;
@@ -64,6 +65,7 @@ pub fn herald() -> ExitCode {
             Command::Dispatch { file } => dispatch::dispatch(&file).await,
             Command::Status { dispatch, json } => status::status(dispatch, json).await,
             Command::Retry(what) => retry::retry(what).await,
+            Command::DeadLetters(what) => dead_letters::dead_letters(what).await,
             Command::Preview { template, format } => preview::preview(&template, format),
             Command::Doctor { json } => doctor::doctor(json).await,
         }

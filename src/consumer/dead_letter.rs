@@ -20,9 +20,25 @@ const DIRECT_REPLY: &str = "amq.rabbitmq.reply-to";
 /// queue (`expiration`), routes the copy elsewhere (`CC`, `BCC`, `x-dead-letter-*`), gets it refused
 /// (`user_id`) or tells a history that is not its own (`x-death`).
 pub(super) fn properties(original: &BasicProperties, letter: &DeadLetter) -> BasicProperties {
-    let mut p = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_headers(headers(original.headers().as_ref(), letter));
+    let mut headers = kept_headers(original);
+    describe(&mut headers, letter);
+    kept(original).with_headers(headers)
+}
+
+/// The properties of a dead letter's body when it is published anew: those of the letter without what is
+/// left out of dead letters and without what Herald wrote on it.
+pub(super) fn replayed(letter: &BasicProperties) -> BasicProperties {
+    let headers = kept_headers(letter);
+    if headers.inner().is_empty() {
+        kept(letter)
+    } else {
+        kept(letter).with_headers(headers)
+    }
+}
+
+/// All that may be repeated but the headers.
+fn kept(original: &BasicProperties) -> BasicProperties {
+    let mut p = BasicProperties::default().with_delivery_mode(PERSISTENT);
     if let Some(v) = original.content_type() {
         p = p.with_content_type(v.clone());
     }
@@ -60,9 +76,9 @@ pub(super) fn properties(original: &BasicProperties, letter: &DeadLetter) -> Bas
     p
 }
 
-fn headers(original: Option<&FieldTable>, letter: &DeadLetter) -> FieldTable {
+fn kept_headers(original: &BasicProperties) -> FieldTable {
     let mut headers = FieldTable::default();
-    if let Some(original) = original {
+    if let Some(original) = original.headers() {
         if table_size(original) <= MAX_HEADERS {
             let kept = original.inner().iter().filter(|(name, _)| is_kept(name.as_str()));
             kept.for_each(|(name, value)| {
@@ -72,6 +88,10 @@ fn headers(original: Option<&FieldTable>, letter: &DeadLetter) -> FieldTable {
             tracing::warn!("the headers of a dead letter are too large to be kept and were left out");
         }
     }
+    headers
+}
+
+fn describe(headers: &mut FieldTable, letter: &DeadLetter) {
     let mut text = |name: &'static str, value: String| {
         headers.insert(name.into(), AMQPValue::LongString(value.into()));
     };
@@ -88,7 +108,6 @@ fn headers(original: Option<&FieldTable>, letter: &DeadLetter) -> FieldTable {
         "x-herald-attempts".into(),
         AMQPValue::LongLongInt(letter.attempts.into()),
     );
-    headers
 }
 
 /// Ours are left out as well: they are written anew, and a dead letter that was replayed may not keep
@@ -187,6 +206,20 @@ mod tests {
         );
         let error = text(table, "x-herald-error").unwrap();
         assert!(error.starts_with("event_id: xx") && error.chars().count() == MAX_ERROR);
+    }
+
+    #[test]
+    fn a_replay_has_what_the_original_had() {
+        let mut given = FieldTable::default();
+        given.insert("trace".into(), AMQPValue::LongString("v".into()));
+        let original = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_headers(given)
+            .with_content_type("application/json".into())
+            .with_message_id("m-1".into());
+        assert_eq!(replayed(&properties(&original, &letter())), original);
+        let bare = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        assert_eq!(replayed(&properties(&bare, &letter())), bare);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub enum BrokerError {
     /// A mandatory publish came back.
     #[error("the queue {0} does not exist: the broker returned the message")]
     Returned(String),
+    /// The channel ended, and with it what was to be done over it.
+    #[error("the channel to the broker is closed")]
+    ChannelClosed,
     /// The broker said no to a publish.
     #[error("the broker refused to store the message")]
     Refused,

@@ -7,9 +7,12 @@
 
 mod connect;
 mod dead_letter;
+mod dead_letters;
 mod delivery;
 mod error;
+mod letter;
 mod publisher;
+mod redrive;
 mod session;
 mod source;
 mod supervisor;
@@ -18,7 +21,9 @@ mod verdict;
 
 pub use delivery::Delivery;
 pub use error::BrokerError;
+pub use letter::Letter;
 pub use publisher::Publisher;
+pub use redrive::{Listing, Redrive, RedriveError, Redriven, list, redrive};
 pub use source::{AmqpSource, BrokerStatus};
 pub use verdict::{DeadLetter, Settled, Verdict};
 

@@ -11,11 +11,7 @@ use super::error::BrokerError;
 /// any arguments is taken as it is; only if there is none, a durable one without arguments is created.
 /// Each declare has a channel of its own, for a refusal closes the channel.
 pub(super) async fn ensure_queue(connection: &Connection, queue: &str) -> Result<(), BrokerError> {
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
-    match declare(connection, queue, passive).await {
+    match declare(connection, queue, passive()).await {
         Err(e) if e.is_not_found() => {
             let durable = QueueDeclareOptions {
                 durable: true,
@@ -25,7 +21,22 @@ pub(super) async fn ensure_queue(connection: &Connection, queue: &str) -> Result
             tracing::info!(queue, "created the queue");
             Ok(())
         }
-        other => other,
+        other => other.map(|_| ()),
+    }
+}
+
+/// How many messages of `queue` are ready; none if there is no such queue.
+pub(super) async fn count_ready(connection: &Connection, queue: &str) -> Result<Option<u32>, BrokerError> {
+    match declare(connection, queue, passive()).await {
+        Err(e) if e.is_not_found() => Ok(None),
+        counted => counted.map(Some),
+    }
+}
+
+fn passive() -> QueueDeclareOptions {
+    QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
     }
 }
 
@@ -33,12 +44,12 @@ async fn declare(
     connection: &Connection,
     queue: &str,
     options: QueueDeclareOptions,
-) -> Result<(), BrokerError> {
+) -> Result<u32, BrokerError> {
     let name = short("the queue's name", queue)?;
     let channel = connection.create_channel().await?;
-    channel
+    let declared = channel
         .queue_declare(name, options, FieldTable::default())
         .await?;
     let _ = channel.close(200, "OK".into()).await;
-    Ok(())
+    Ok(declared.message_count())
 }

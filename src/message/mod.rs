@@ -11,7 +11,7 @@ mod tests;
 
 pub use event::{Attachment, Change, EventDetails, EventKind, EventMessage};
 pub use parse::{MAX_ATTACHMENTS, MAX_BODY, MAX_CHANGES, parse};
-pub use reason::Reason;
+pub use reason::{Reason, UnknownReason};
 pub use refusal::Refusal;
 
 /// A valid message.

@@ -1,6 +1,7 @@
 //! Why a message can never be processed.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The word that stands in `x-herald-reason` of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +20,22 @@ pub enum Reason {
     Exhausted,
 }
 
+/// A word that is no reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of {}", Reason::ALL.map(Reason::as_str).join(", "))]
+pub struct UnknownReason;
+
 impl Reason {
+    /// All of them, in the order of the contract.
+    pub const ALL: [Self; 6] = [
+        Self::InvalidJson,
+        Self::UnknownType,
+        Self::InvalidField,
+        Self::TooLarge,
+        Self::MessageIdConflict,
+        Self::Exhausted,
+    ];
+
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,5 +52,16 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(s: &str) -> Result<Self, UnknownReason> {
+        Self::ALL
+            .into_iter()
+            .find(|r| r.as_str() == s)
+            .ok_or(UnknownReason)
     }
 }

@@ -17,6 +17,7 @@ mod ledger;
 mod manager;
 mod migrate;
 mod pages;
+mod reopen;
 mod retry;
 pub mod schema;
 mod start;
@@ -38,6 +39,7 @@ pub use lease::{
 };
 pub use ledger::{Entry, Outcome, Taken, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
+pub use reopen::{Reopened, reopen_dead};
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
 pub use start::{Start, Starting, begin, give_up, look};
 pub use sweep::{Unattended, due, running};

@@ -15,7 +15,16 @@ use crate::support::smtp::{Options, SmtpServer, Tls};
 use crate::support::until;
 use crate::support::worker::Settings;
 
-const PROGRAMS: [&str; 6] = ["run", "migrate", "dispatch", "status", "preview", "doctor"];
+const PROGRAMS: [&str; 8] = [
+    "run",
+    "migrate",
+    "dispatch",
+    "status",
+    "retry",
+    "dead-letters",
+    "preview",
+    "doctor",
+];
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn shell(db: &TestDatabase) -> Shell {

@@ -6,6 +6,7 @@ mod bad_participants;
 mod broker;
 mod commands;
 mod crash;
+mod dead_letters;
 mod mailer;
 mod main_job;
 mod missing;

@@ -111,6 +111,11 @@ impl Shell {
 pub struct Started(Child);
 
 impl Started {
+    /// SIGKILL, without waiting.
+    pub fn kill9(&mut self) {
+        self.0.kill().unwrap();
+    }
+
     pub fn sigterm(&self) {
         let pid = self.0.id().to_string();
         let status = Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();

@@ -80,14 +80,18 @@ impl Rabbit {
 
     /// Publishes to the main queue, which must exist.
     pub async fn publish(&self, body: &[u8], properties: BasicProperties) {
+        self.publish_to(&self.broker.queue, body, properties).await;
+    }
+
+    /// Publishes to any queue, which must exist.
+    pub async fn publish_to(&self, queue: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
         };
-        let queue = self.broker.queue.as_str().into();
         let confirm = self
             .channel
-            .basic_publish("".into(), queue, options, body, properties)
+            .basic_publish("".into(), queue.into(), options, body, properties)
             .await
             .unwrap();
         assert_eq!(confirm.await.unwrap(), lapin::Confirmation::Ack(None));
