@@ -45,6 +45,7 @@ pub const VARIABLES: &[&str] = &[
     "RETRY_DELAY",
     "RETRY_SCHEDULE",
     "PARK_AFTER",
+    "RETENTION",
     "LEASE",
     "SHUTDOWN_GRACE",
     "HTTP_ADDR",

@@ -141,6 +141,8 @@ pub struct DeliveryConfig {
     pub retry_delay: Duration,
     /// Steps after that, from the ledger; empty = such failures are final.
     pub retry_schedule: Vec<Duration>,
+    /// How long closed dispatches and their rows are kept; also how long a `message_id` is remembered.
+    pub retention: Duration,
     /// How long a dispatch whose lane is closed holds its message.
     pub park_after: Duration,
     /// After which another worker may take a silent worker's dispatch.

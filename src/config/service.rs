@@ -32,6 +32,11 @@ pub(super) fn delivery(r: &mut Reader<'_>) -> DeliveryConfig {
             duration(Duration::ZERO..=HOUR),
         ),
         retry_schedule: retry_schedule(r),
+        retention: r.value(
+            "RETENTION",
+            Duration::from_hours(24 * 90),
+            duration(Duration::from_secs(1)..=Duration::from_hours(24 * 3650)),
+        ),
         park_after: r.value(
             "PARK_AFTER",
             Duration::from_mins(10),

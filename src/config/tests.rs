@@ -52,6 +52,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(d.retry_schedule, [5, 30, 120, 300, 600].map(minutes));
     assert_eq!(d.lease, Duration::from_secs(15));
     assert_eq!(d.park_after, Duration::from_mins(10));
+    assert_eq!(d.retention, Duration::from_hours(24 * 90));
     assert!(c.templates_dir.is_none());
     assert_eq!(c.http.addr, Some(([127, 0, 0, 1], 8004).into()));
     assert!(c.http.token.is_none());
@@ -164,6 +165,7 @@ fn taken(#[case] name: &str, #[case] value: &str, #[case] part: &str) {
 #[case("RETRY_SCHEDULE", "never")]
 #[case("LEASE", "1ms")]
 #[case("PARK_AFTER", "0")]
+#[case("RETENTION", "0")]
 #[case("SMTP_RATE_LIMIT", "-1")]
 #[case("LEASE", "2h")]
 #[case("HTTP_ADDR", "8004")]

@@ -159,6 +159,7 @@ mod tests {
             retry_delay: Duration::from_secs(5),
             retry_schedule: schedule.iter().map(|&s| Duration::from_secs(s)).collect(),
             park_after: Duration::from_mins(10),
+            retention: Duration::from_hours(24),
             lease: Duration::from_secs(15),
         }
     }

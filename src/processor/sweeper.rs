@@ -155,8 +155,26 @@ impl Processor {
                 }
                 Err(error) => tracing::warn!(%error, "the sweeper cannot read the ledger"),
             }
+            self.forget().await;
         }
         while swept.join_next().await.is_some() {}
+    }
+
+    /// One step of removing what is older than RETENTION.
+    async fn forget(&self) {
+        let kept = chrono::Duration::from_std(self.engine.config.retention).ok();
+        let now = (self.engine.now)().naive_utc();
+        let Some(before) = kept.and_then(|kept| now.checked_sub_signed(kept)) else {
+            return;
+        };
+        let gone = self
+            .engine
+            .db
+            .write(move |conn| repository::forget(conn, before))
+            .await;
+        if let Err(error) = gone {
+            tracing::warn!(%error, "old dispatches cannot be removed");
+        }
     }
 
     async fn work_off_swept(&self, claim: Claim, began: Instant) {

@@ -18,6 +18,7 @@ mod manager;
 mod migrate;
 mod pages;
 mod reopen;
+mod retention;
 mod retry;
 pub mod schema;
 mod start;
@@ -40,6 +41,7 @@ pub use lease::{
 pub use ledger::{Entry, Outcome, Taken, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
 pub use reopen::{Reopened, reopen_dead};
+pub use retention::forget;
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
 pub use start::{Start, Starting, begin, give_up, look};
 pub use sweep::{Unattended, due, running};

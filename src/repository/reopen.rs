@@ -5,8 +5,9 @@ use diesel::prelude::*;
 
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::schema::dispatches;
-use crate::domain::{DispatchId, DispatchStatus};
+use super::schema::{dispatches, notifications};
+use super::start::GIVEN_UP;
+use crate::domain::{DispatchId, DispatchStatus, NotificationStatus};
 
 /// What became of a request to reopen a dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,11 @@ pub fn reopen_dead(
             dispatches::due_at.eq(Some(now)),
             dispatches::closed_at.eq(None::<NaiveDateTime>),
             dispatches::updated_at.eq(now),
+            dispatches::error.eq(None::<String>),
         ))
         .execute(conn)?;
     if reopened == 1 {
+        open_given_up(conn, dispatch, now)?;
         return Ok(Reopened::Now);
     }
     let known: i64 = dispatches::table
@@ -51,4 +54,19 @@ pub fn reopen_dead(
     } else {
         Reopened::NotDead
     })
+}
+/// The rows that were failed only because nothing came of the dispatch.
+fn open_given_up(conn: &mut AnyConnection, dispatch: DispatchId, now: NaiveDateTime) -> Result<(), DbError> {
+    let given_up = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .filter(notifications::status.eq(NotificationStatus::Failed.as_str()))
+        .filter(notifications::error.eq(GIVEN_UP));
+    diesel::update(given_up)
+        .set((
+            notifications::status.eq(NotificationStatus::Pending.as_str()),
+            notifications::error.eq(None::<String>),
+            notifications::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
 }

@@ -13,6 +13,9 @@ use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
 use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
 
+/// What stands in the rows of a dispatch that was given up.
+pub(super) const GIVEN_UP: &str = "exhausted: five starts in a row ended the worker";
+
 /// Starts in vain before the quarantine, and before the end.
 const QUARANTINE: i32 = 2;
 const EXHAUSTED: i32 = 5;
@@ -134,7 +137,7 @@ pub(super) fn unmark(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<(
 
 /// Gives a dispatch up: its open rows are failed and it is closed. Returns how often it was started.
 pub fn give_up(conn: &mut AnyConnection, starting: Starting) -> Result<u32, DbError> {
-    let error = Some("exhausted: five starts in a row ended the worker");
+    let error = Some(GIVEN_UP);
     let closed = diesel::update(under(starting.dispatch, starting.token))
         .set((
             dispatches::status.eq(DispatchStatus::Failed.as_str()),

@@ -219,3 +219,26 @@ async fn a_dispatch_without_worker_and_message_is_finished(#[case] named: bool) 
     second.stop().await;
     rabbit.clean().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn what_is_old_and_closed_is_removed(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)] kind: Kind) {
+    let stage = stage(kind, at_first(At::Rcpt, usize::MAX, BUSY)).await;
+    stage.db.add(8, &[("other@example.com", "Other")]);
+    let settings = stage.settings().set("MAX_RETRIES", 0).set("RETRY_SCHEDULE", "1h");
+    let worker = settings.set("RETENTION", "1s").start().await;
+    publish(&stage).await;
+    stage
+        .rabbit
+        .send(&json!({"type": "CREATED", "event_id": 8}))
+        .await;
+    // What waits is not closed, however old it is.
+    until("only the waiting one is left", LIMIT, async || {
+        let left = stage.db.dispatches();
+        (left.len() == 1 && left[0].status == "waiting").then_some(())
+    })
+    .await;
+    assert!(stage.db.rows().iter().all(|row| row.to() != "other@example.com"));
+    assert_eq!(stage.db.rows().len(), 2);
+    stage.end(worker).await;
+}
