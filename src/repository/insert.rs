@@ -17,39 +17,28 @@ pub(super) fn insert_new(conn: &mut AnyConnection, rows: &[NewNotification]) -> 
 }
 
 fn insert_some(conn: &mut AnyConnection, rows: &[NewNotification]) -> Result<(), DbError> {
+    macro_rules! insert_unless {
+        ($conn:expr, $conflict:expr) => {
+            diesel::insert_into(notifications::table)
+                .values(rows)
+                .on_conflict($conflict)
+                .do_nothing()
+                .execute($conn)?
+        };
+    }
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    let once = (
+        notifications::recipient,
+        notifications::dispatch_id,
+        notifications::channel,
+    );
     match conn {
         #[cfg(feature = "postgres")]
-        AnyConnection::Postgres(conn) => {
-            diesel::insert_into(notifications::table)
-                .values(rows)
-                .on_conflict((
-                    notifications::recipient,
-                    notifications::dispatch_id,
-                    notifications::channel,
-                ))
-                .do_nothing()
-                .execute(conn)?;
-        }
+        AnyConnection::Postgres(conn) => insert_unless!(conn, once),
         #[cfg(feature = "mysql")]
-        AnyConnection::Mysql(conn) => {
-            diesel::insert_into(notifications::table)
-                .values(rows)
-                .on_conflict(diesel::dsl::DuplicatedKeys)
-                .do_nothing()
-                .execute(conn)?;
-        }
+        AnyConnection::Mysql(conn) => insert_unless!(conn, diesel::dsl::DuplicatedKeys),
         #[cfg(feature = "sqlite")]
-        AnyConnection::Sqlite(conn) => {
-            diesel::insert_into(notifications::table)
-                .values(rows)
-                .on_conflict((
-                    notifications::recipient,
-                    notifications::dispatch_id,
-                    notifications::channel,
-                ))
-                .do_nothing()
-                .execute(conn)?;
-        }
-    }
+        AnyConnection::Sqlite(conn) => insert_unless!(conn, once),
+    };
     Ok(())
 }
