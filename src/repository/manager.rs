@@ -16,7 +16,7 @@ impl Manager {
     fn establish(&self) -> Result<AnyConnection, ConnectionError> {
         match &self.0 {
             #[cfg(feature = "postgres")]
-            DatabaseTarget::Postgres(url) => by_url(url).map(AnyConnection::Postgres),
+            DatabaseTarget::Postgres(url) => by_url(&with_limits(url)).map(AnyConnection::Postgres),
             #[cfg(feature = "mysql")]
             DatabaseTarget::Mysql(url) => by_url(url).map(AnyConnection::Mysql),
             #[cfg(feature = "sqlite")]
@@ -44,6 +44,28 @@ fn by_url<C: Connection>(url: &SecretString) -> Result<C, ConnectionError> {
     })
 }
 
+/// A server that vanishes in the middle of an answer must not hold a thread for hours: libpq's own limits
+/// are those of TCP. What the URL says itself stands; one that is no plain URL is left as it is.
+#[cfg(feature = "postgres")]
+fn with_limits(url: &SecretString) -> SecretString {
+    const LIMITS: [(&str, &str); 5] = [
+        ("connect_timeout", "10"),
+        ("keepalives_idle", "10"),
+        ("keepalives_interval", "5"),
+        ("keepalives_count", "3"),
+        ("tcp_user_timeout", "30000"),
+    ];
+    let Ok(mut parsed) = url::Url::parse(url.expose_secret()) else {
+        return url.clone();
+    };
+    for (name, value) in LIMITS {
+        if !parsed.query_pairs().any(|(given, _)| given == name) {
+            parsed.query_pairs_mut().append_pair(name, value);
+        }
+    }
+    SecretString::from(String::from(parsed))
+}
+
 fn bad(why: &str) -> ConnectionError {
     ConnectionError::BadConnection(why.to_owned())
 }
@@ -62,5 +84,20 @@ impl ManageConnection for Manager {
 
     fn has_broken(&self, conn: &mut AnyConnection) -> bool {
         std::thread::panicking() || conn.is_broken()
+    }
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_added_where_none_are_given() {
+        let limited = |url: &str| with_limits(&SecretString::from(url)).expose_secret().to_owned();
+        let url = limited("postgres://ann:s%20x@db:5433/h?connect_timeout=3&sslmode=require");
+        assert!(url.starts_with("postgres://ann:s%20x@db:5433/h?connect_timeout=3&sslmode=require&"));
+        assert!(url.ends_with("tcp_user_timeout=30000") && !url.contains("connect_timeout=10"));
+        let sockets = "postgres://ann@/h?host=/run/postgresql";
+        assert!(limited(sockets).starts_with("postgres://ann@/h"));
     }
 }
