@@ -7,6 +7,7 @@ mod broker;
 mod commands;
 mod crash;
 mod dead_letters;
+mod faults;
 mod mailer;
 mod main_job;
 mod missing;
