@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
@@ -137,6 +137,28 @@ macro_rules! connected {
     };
 }
 
+/// The same where the database may be away.
+macro_rules! try_connected {
+    ($kind:expr, $address:expr, $conn:ident => $work:expr) => {
+        match $kind {
+            Kind::Sqlite => SqliteConnection::establish($address).ok().and_then(|mut conn| {
+                let $conn = &mut conn;
+                diesel::connection::SimpleConnection::batch_execute($conn, "PRAGMA busy_timeout = 10000")
+                    .ok()?;
+                $work.ok()
+            }),
+            Kind::Postgres => PgConnection::establish($address).ok().and_then(|mut conn| {
+                let $conn = &mut conn;
+                $work.ok()
+            }),
+            Kind::Mysql => MysqlConnection::establish($address).ok().and_then(|mut conn| {
+                let $conn = &mut conn;
+                $work.ok()
+            }),
+        }
+    };
+}
+
 impl TestDatabase {
     /// Creates a database and runs `herald migrate` on it.
     pub fn new(kind: Kind) -> Self {
@@ -194,6 +216,14 @@ impl TestDatabase {
 
     pub fn postgres() -> Self {
         Self::new(Kind::Postgres)
+    }
+
+    /// For a look at it from another task.
+    pub fn observer(&self) -> Observer {
+        Observer {
+            kind: self.kind,
+            address: self.address.clone(),
+        }
     }
 
     /// For `DATABASE_URL`.
@@ -304,6 +334,41 @@ impl TestDatabase {
             (self.count(status) >= count).then_some(())
         })
         .await;
+    }
+}
+
+/// Reads the ledger beside a test. A database that cannot be read now gives `None`.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    kind: Kind,
+    address: String,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
+}
+
+impl Observer {
+    /// The ids of all `sent` rows.
+    pub fn sent(&self) -> Option<BTreeSet<i64>> {
+        use notifications::{id, status, table};
+        let sent = table.filter(status.eq("sent")).select(id);
+        let ids: Vec<i64> = try_connected!(self.kind, &self.address, conn => sent.load(conn))?;
+        Some(ids.into_iter().collect())
+    }
+
+    /// How many rows of the running dispatch for this `message_id` are open. None of a parked one count:
+    /// its message may be acked.
+    pub fn open_rows_of(&self, message_id: &str) -> Option<i64> {
+        // Ids of tests have no quotes.
+        let query = diesel::sql_query(format!(
+            "SELECT COUNT(*) AS count FROM notifications n JOIN dispatches d ON d.id = n.dispatch_id \
+             WHERE d.message_id = '{message_id}' AND d.status = 'running' AND n.status IN ('pending', 'sending')"
+        ));
+        let counts: Vec<Count> = try_connected!(self.kind, &self.address, conn => query.load(conn))?;
+        counts.first().map(|c| c.count)
     }
 }
 

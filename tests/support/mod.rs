@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod rabbit;
 pub mod smtp;
 pub mod stage;
+pub mod watch;
 pub mod worker;
 
 use std::time::{Duration, Instant};

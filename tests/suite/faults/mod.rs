@@ -1,0 +1,8 @@
+//! The fault campaign: the same fault many times, at moments that differ, judged from outside by what the
+//! relay took, what the ledger says and what the queue holds. `scripts/faults` runs it longer and writes
+//! down what came of it; here each fault strikes a few times.
+
+mod broker;
+mod crash;
+mod scene;
+mod workers;
