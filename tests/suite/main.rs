@@ -14,6 +14,7 @@ mod missing;
 mod poison;
 mod redelivery;
 mod relay;
+mod scripted;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;

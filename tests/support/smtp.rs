@@ -28,7 +28,11 @@ pub enum At {
     Mail,
     Rcpt,
     Data,
-    /// The final dot.
+    /// Once the first octets of a body, or of a chunk (RFC 3030), are there; a reply is out of place here.
+    Body,
+    /// A chunk that is not the last.
+    Bdat,
+    /// The final dot, or the last chunk.
     Dot,
     Rset,
     Quit,
@@ -58,12 +62,18 @@ pub enum Action {
     Close,
     /// At the dot: the e-mail is recorded, then no reply and the connection is closed.
     AcceptAndClose,
+    /// No reply, the connection is reset (RST instead of FIN). At the dot nothing is recorded.
+    Reset,
+    /// At the dot: the e-mail is recorded, then no reply and the connection is reset.
+    AcceptAndReset,
     /// No reply ever; the connection stays open.
     Hang,
     /// At the dot: the e-mail is recorded, then no reply ever.
     AcceptAndHang,
     /// Waits, then the usual.
     Delay(Duration),
+    /// The usual, its reply byte by byte with this pause before each.
+    Dribble(Duration),
     /// Waits until it is true, then the usual.
     Until(watch::Receiver<bool>),
     /// The usual, and these bytes in the same write.
@@ -91,7 +101,8 @@ pub struct Options {
     pub auth: Option<(&'static str, &'static str)>,
     /// What stands after AUTH in the reply to EHLO; empty = not offered.
     pub mechanisms: &'static str,
-    /// Further lines of the reply to EHLO, such as SMTPUTF8.
+    /// Further lines of the reply to EHLO, such as SMTPUTF8. BDAT is known if CHUNKING is among them;
+    /// commands that come before the replies to earlier ones are always taken one by one.
     pub offers: &'static [&'static str],
     /// Asked at each event; `None` = the usual.
     pub script: Option<Script>,

@@ -1,16 +1,41 @@
 //! One session of the server.
 
-use std::io;
+mod chunks;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{Action, At, Attempt, Event, Message, Shared, Tls};
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {
+    /// What is closed next is reset.
+    fn reset(&self) -> io::Result<()>;
+}
+
+impl Io for TcpStream {
+    fn reset(&self) -> io::Result<()> {
+        self.set_zero_linger()
+    }
+}
+
+impl Io for TlsStream<Box<dyn Io>> {
+    fn reset(&self) -> io::Result<()> {
+        self.get_ref().0.reset()
+    }
+}
+
+/// What stands in while the connection is encrypted.
+impl Io for DuplexStream {
+    fn reset(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 struct Session<'a> {
     shared: &'a Shared,
@@ -22,6 +47,8 @@ struct Session<'a> {
     from: Option<String>,
     parameters: String,
     to: Option<String>,
+    /// The chunks of the e-mail so far.
+    chunks: Vec<u8>,
 }
 
 /// What was done at an event.
@@ -52,6 +79,7 @@ pub(super) async fn run(tcp: TcpStream, number: usize, shared: &Shared) -> io::R
         from: None,
         parameters: String::new(),
         to: None,
+        chunks: Vec::new(),
     };
     session.act(At::Connect, "", "").await?;
     if let Tls::Implicit(acceptor) = &shared.options.tls {
@@ -75,8 +103,9 @@ impl Session<'_> {
             "MAIL" => self.mail(line).await,
             "RCPT" => self.rcpt(line).await,
             "DATA" => self.data(line).await,
+            "BDAT" if self.shared.options.offers.contains(&"CHUNKING") => self.bdat(line).await,
             "RSET" => {
-                (self.from, self.to) = (None, None);
+                self.clear();
                 self.act(At::Rset, line, "250 2.0.0 reset").await.map(drop)
             }
             "QUIT" => {
@@ -225,11 +254,24 @@ impl Session<'_> {
         if self.to.is_none() {
             return self.say("503 5.5.1 RCPT first").await;
         }
+        if !self.chunks.is_empty() {
+            return self.say("503 5.5.1 DATA after BDAT").await;
+        }
         if self.act(At::Data, line, "354 go ahead").await? == Done::Replaced {
             return Ok(());
         }
+        if self.begun().await? == Done::Replaced {
+            return Ok(());
+        }
         let raw = self.body().await?;
-        let message = Message {
+        let message = self.message(raw);
+        self.dot(".", message).await?;
+        self.clear();
+        Ok(())
+    }
+
+    fn message(&self, raw: Vec<u8>) -> Message {
+        Message {
             from: self.from.clone().unwrap_or_default(),
             to: self.to.clone().unwrap_or_default(),
             parameters: self.parameters.clone(),
@@ -237,14 +279,24 @@ impl Session<'_> {
             tls: self.tls,
             user: self.user.clone(),
             connection: self.number,
-        };
-        self.dot(message).await?;
-        (self.from, self.to) = (None, None);
-        Ok(())
+        }
     }
 
-    async fn dot(&mut self, message: Message) -> io::Result<()> {
-        let event = self.event(At::Dot, ".");
+    fn clear(&mut self) {
+        (self.from, self.to) = (None, None);
+        self.chunks.clear();
+    }
+
+    /// Waits for the first octets of a body.
+    async fn begun(&mut self) -> io::Result<Done> {
+        if self.received.is_empty() {
+            self.receive().await?;
+        }
+        self.act(At::Body, "", "").await
+    }
+
+    async fn dot(&mut self, line: &str, message: Message) -> io::Result<()> {
+        let event = self.event(At::Dot, line);
         let action = self
             .shared
             .options
@@ -258,6 +310,11 @@ impl Session<'_> {
         }
         let reply = "250 2.0.0 queued";
         match action {
+            Some(Action::Dribble(pause)) => {
+                self.attempt(At::Dot, reply);
+                self.record(message);
+                self.dribble(reply, pause).await
+            }
             None | Some(Action::Delay(_) | Action::Until(_) | Action::Inject(_)) => {
                 self.attempt(At::Dot, reply);
                 self.record(message);
@@ -270,6 +327,11 @@ impl Session<'_> {
             }
             Some(Action::AcceptAndClose) => {
                 self.record(message);
+                Err(ended())
+            }
+            Some(Action::AcceptAndReset) => {
+                self.record(message);
+                self.io.reset()?;
                 Err(ended())
             }
             Some(Action::AcceptAndHang) => {
@@ -317,13 +379,7 @@ impl Session<'_> {
             .as_ref()
             .and_then(|script| script(&event));
         match action {
-            None => {
-                self.attempt(at, usual);
-                if !usual.is_empty() {
-                    self.say(usual).await?;
-                }
-                Ok(Done::Usual)
-            }
+            None => self.usual(at, usual).await,
             Some(action) => self.perform(at, action, usual).await,
         }
     }
@@ -344,21 +400,29 @@ impl Session<'_> {
                 self.attempt(at, "");
                 Err(ended())
             }
+            Action::Reset | Action::AcceptAndReset => {
+                self.attempt(at, "");
+                self.io.reset()?;
+                Err(ended())
+            }
             Action::Hang | Action::AcceptAndHang => {
                 self.attempt(at, "");
                 std::future::pending().await
             }
             Action::Delay(time) => {
                 tokio::time::sleep(time).await;
+                self.usual(at, usual).await
+            }
+            Action::Dribble(pause) => {
                 self.attempt(at, usual);
-                self.say(usual).await?;
+                if !usual.is_empty() {
+                    self.dribble(usual, pause).await?;
+                }
                 Ok(Done::Usual)
             }
             Action::Until(gate) => {
                 opened(gate).await?;
-                self.attempt(at, usual);
-                self.say(usual).await?;
-                Ok(Done::Usual)
+                self.usual(at, usual).await
             }
             Action::Inject(more) => {
                 self.attempt(at, usual);
@@ -366,6 +430,23 @@ impl Session<'_> {
                 Ok(Done::Usual)
             }
         }
+    }
+
+    async fn usual(&mut self, at: At, reply: &str) -> io::Result<Done> {
+        self.attempt(at, reply);
+        if !reply.is_empty() {
+            self.say(reply).await?;
+        }
+        Ok(Done::Usual)
+    }
+
+    async fn dribble(&mut self, reply: &str, pause: Duration) -> io::Result<()> {
+        for byte in reply.bytes().chain(*b"\r\n") {
+            tokio::time::sleep(pause).await;
+            self.io.write_all(&[byte]).await?;
+            self.io.flush().await?;
+        }
+        Ok(())
     }
 
     async fn say(&mut self, reply: &str) -> io::Result<()> {
@@ -403,9 +484,14 @@ impl Session<'_> {
                 return Ok(from + at);
             }
             from = self.received.len().saturating_sub(end.len() - 1);
-            if self.io.read_buf(&mut self.received).await? == 0 {
-                return Err(ended());
-            }
+            self.receive().await?;
+        }
+    }
+
+    async fn receive(&mut self) -> io::Result<()> {
+        match self.io.read_buf(&mut self.received).await? {
+            0 => Err(ended()),
+            _ => Ok(()),
         }
     }
 }
