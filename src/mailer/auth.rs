@@ -7,9 +7,10 @@ use lettre::transport::smtp::commands::Auth;
 use lettre::transport::smtp::response::{Category, Code, Detail, Response, Severity};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::conversation::{Conversation, unexpected};
+use super::conversation::Conversation;
 use super::fault::{Fault, FaultCause, Phase};
-use super::wire::Lines;
+use super::lines::Lines;
+use super::pipeline::unexpected;
 
 /// Longest command line with its line end (RFC 5321 4.5.3.1.4).
 const MAX_COMMAND: usize = 512;

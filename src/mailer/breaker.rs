@@ -63,6 +63,11 @@ impl Breaker {
         closed.map(|since| self.lock().down_since.unwrap_or(since).elapsed())
     }
 
+    /// Whether nothing is wrong.
+    pub fn passes(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
+    }
+
     /// Waits until the lane is open and no failure is too fresh.
     pub async fn wait(&self) {
         while self.failing.load(Ordering::Relaxed) {

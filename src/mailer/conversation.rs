@@ -1,22 +1,29 @@
-//! One conversation with a relay: EHLO, AUTH, and one transaction after the other.
+//! One conversation with a relay: EHLO, AUTH, and e-mails, as many under way as the relay can take.
 //!
-//! A conversation that was cut off anywhere (a cancelled future, a time limit, an unexpected reply)
-//! says so through [`Conversation::is_usable`] and never sends again: replies stay in step.
+//! A conversation that broke anywhere (a time limit, an unexpected reply) says so through
+//! [`Conversation::is_usable`] and never sends again: replies stay in step.
 
 use std::time::Duration;
 
 use lettre::transport::smtp::commands::Ehlo;
 use lettre::transport::smtp::extension::ClientId;
+use tokio::time::Instant;
 
-use super::fault::{Fault, FaultCause, Phase, Reply};
-use super::handover::{Handover, Refusal, refused};
+use super::fault::{Fault, FaultCause, Phase};
+use super::handover::Handover;
+use super::lines::Lines;
 use super::offers::Offers;
-use super::wire::{Lines, Wire};
+use super::parcel::Parcel;
+use super::pipeline::{Letter, Pace, Pipeline, unexpected};
+use super::wire::Wire;
 use crate::config::RelayConfig;
-use crate::domain::EmailAddress;
 
 /// How long a relay may take over QUIT, when nothing depends on it any more.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A relay that takes longer over a final dot gets no e-mail behind it: that one would wait here while
+/// others are free.
+const BRISK: Duration = Duration::from_millis(500);
 
 /// An open conversation with a relay.
 #[derive(Debug)]
@@ -26,15 +33,15 @@ pub struct Conversation {
     timeout: Duration,
     data_timeout: Duration,
     usable: bool,
-}
-
-/// Why a transaction ended before its e-mail was accepted.
-struct Ended {
-    means: Handover,
-    /// Whether the relay still waits in step for the next command.
-    in_step: bool,
-    /// Whether RSET is needed before the next MAIL.
-    open: bool,
+    pipeline: Pipeline,
+    /// Written by the pipeline, not yet taken by the socket.
+    out: Vec<u8>,
+    /// Bytes of transactions that the socket took: these may arrive, the rest certainly does not.
+    taken: u64,
+    /// The last byte taken, or the last reply.
+    since: Instant,
+    /// The last answer to a final dot came soon.
+    brisk: bool,
 }
 
 impl Conversation {
@@ -46,10 +53,16 @@ impl Conversation {
             timeout: config.timeout,
             data_timeout: config.data_timeout,
             usable: true,
+            pipeline: Pipeline::new(Pace::Lockstep),
+            out: Vec::new(),
+            taken: 0,
+            since: Instant::now(),
+            brisk: true,
         };
         let hello = Ehlo::new(own_name.clone()).to_string();
         let lines = conversation.ask(Phase::Hello, &hello).await?;
         conversation.offers = Offers::from_lines(&lines.lines);
+        conversation.pipeline = Pipeline::new(conversation.offers.pace());
         Ok(conversation)
     }
 
@@ -76,7 +89,7 @@ impl Conversation {
     /// Takes leave. Bounded by a short time limit; failures change nothing any more.
     pub async fn quit(mut self) {
         let _ = tokio::time::timeout(FAREWELL, async {
-            if self.usable {
+            if self.usable && self.pipeline.is_empty() {
                 // Whatever the answer is.
                 let _ = self.wire.command("QUIT\r\n", FAREWELL).await;
             }
@@ -85,128 +98,112 @@ impl Conversation {
         .await;
     }
 
-    /// Hands `email` (a whole one, CRLF line ends) over for one recipient.
-    pub async fn hand_over(&mut self, from: &EmailAddress, to: &EmailAddress, email: &[u8]) -> Handover {
-        self.hand_over_if(from, to, email, || true).await
-    }
-
-    /// The same, but asks `go_ahead` right before the bytes that may carry the final dot; if it says
-    /// no, nothing is handed over and the conversation is not usable any more.
-    pub async fn hand_over_if(
-        &mut self,
-        from: &EmailAddress,
-        to: &EmailAddress,
-        email: &[u8],
-        go_ahead: impl FnOnce() -> bool,
-    ) -> Handover {
-        // Set again only at a clean end, so a future dropped in between leaves it unusable.
-        if !std::mem::replace(&mut self.usable, false) {
-            return Handover::Unsent(Fault::new(Phase::Mail, FaultCause::Unusable));
-        }
-        match self.transact(from, to, email, go_ahead).await {
-            Ok(reply) => {
-                self.usable = true;
-                Handover::Accepted(reply)
-            }
-            Err(ended) => {
-                self.usable = ended.in_step && (!ended.open || self.reset().await);
-                ended.means
-            }
-        }
-    }
-
-    async fn transact(
-        &mut self,
-        from: &EmailAddress,
-        to: &EmailAddress,
-        email: &[u8],
-        go_ahead: impl FnOnce() -> bool,
-    ) -> Result<Reply, Ended> {
-        let parameters = self.parameters(from, to, email)?;
-        let mail = format!("MAIL FROM:<{from}>{parameters}\r\n");
-        self.step(Phase::Mail, &mail, 2).await?;
-        self.step(Phase::Rcpt, &format!("RCPT TO:<{to}>\r\n"), 2).await?;
-        self.step(Phase::Data, "DATA\r\n", 3).await?;
-        if !go_ahead() {
-            return Err(Ended::out_of_step(Handover::Unsent(Fault::new(
-                Phase::Data,
-                FaultCause::Withheld,
-            ))));
-        }
-        self.send_data(email).await
-    }
-
-    /// SMTPUTF8 and 8BITMIME where the e-mail needs them (RFC 6531, RFC 6152).
-    fn parameters(
-        &self,
-        from: &EmailAddress,
-        to: &EmailAddress,
-        email: &[u8],
-    ) -> Result<&'static str, Ended> {
-        let utf8 = from.needs_smtputf8() || to.needs_smtputf8() || !email.is_ascii();
-        if !utf8 {
-            return Ok("");
-        }
-        if self.offers.smtputf8 {
-            return Ok(if self.offers.eightbit {
-                " SMTPUTF8 BODY=8BITMIME"
-            } else {
-                " SMTPUTF8"
-            });
-        }
-        Err(Ended::in_step(if from.needs_smtputf8() {
-            Handover::Unsent(Fault::new(Phase::Mail, FaultCause::NoSmtpUtf8))
+    /// How many e-mails may be added now to those that are under way.
+    pub fn room(&self) -> usize {
+        if self.usable {
+            self.pipeline.room(self.brisk)
         } else {
-            Handover::RefusedForGood {
-                phase: Phase::Rcpt,
-                refusal: Refusal::NoSmtpUtf8,
-            }
-        }))
+            0
+        }
     }
 
-    /// A command of the transaction, whose reply has to begin with `wanted`.
-    async fn step(&mut self, phase: Phase, line: &str, wanted: u16) -> Result<Reply, Ended> {
-        let lines = self.wire.command(line, self.timeout).await;
-        let reply = lines
-            .map_err(|cause| Ended::out_of_step(Handover::Unsent(Fault::new(phase, cause))))?
-            .reply();
-        if reply.code / 100 == wanted {
-            return Ok(reply);
+    /// Adds an e-mail to those that are under way; it leaves with [`Conversation::advance`].
+    pub fn add(&mut self, parcel: Parcel<'_>) {
+        match self.letter(parcel) {
+            Ok(letter) => self.pipeline.add(letter),
+            Err(outcome) => self.pipeline.add_settled(outcome),
         }
-        Err(Ended::refused(phase, reply))
     }
 
-    /// The e-mail and its final dot, which leave together, and the reply to the dot.
-    async fn send_data(&mut self, email: &[u8]) -> Result<Reply, Ended> {
-        let data = with_dot(email);
-        // Up to here only text before the dot has left, if anything.
-        let dot = data.len() - ".\r\n".len();
-        if let Err(cut) = self.wire.write(&data, self.timeout).await {
-            return Err(Ended::out_of_step(if cut.taken <= dot {
-                Handover::Unsent(Fault::new(Phase::Data, cut.cause))
-            } else {
-                Handover::Unknown(Fault::new(Phase::Dot, cut.cause))
-            }));
-        }
-        let reply = match self.wire.reply(self.data_timeout).await {
-            Ok(lines) => lines.reply(),
-            Err(cause) => {
-                return Err(Ended::out_of_step(Handover::Unknown(Fault::new(
-                    Phase::Dot,
-                    cause,
-                ))));
+    /// Writes and reads until something is certain of at least one e-mail: the outcomes, in the order of
+    /// adding. Nothing under way, nothing certain. `go_ahead` is asked with an e-mail's place among those
+    /// under way right before its text leaves; if it says no, nothing of it is handed over.
+    ///
+    /// It can be dropped and called again; what had left by then has left.
+    pub async fn advance(&mut self, mut go_ahead: impl FnMut(usize) -> bool) -> Vec<Handover> {
+        loop {
+            let settled = self.pipeline.settled();
+            if !settled.is_empty() || self.pipeline.is_empty() {
+                self.usable &= !(self.pipeline.is_empty() && self.pipeline.is_dead_end());
+                return settled;
             }
+            if let Err(fault) = self.step(&mut go_ahead).await {
+                self.usable = false;
+                return self.pipeline.break_off(&fault, self.taken);
+            }
+        }
+    }
+
+    /// Takes back those of the last added e-mails whose text has not left; how many.
+    pub fn pull_back(&mut self) -> usize {
+        self.pipeline.pull_back()
+    }
+
+    async fn step(&mut self, go_ahead: &mut impl FnMut(usize) -> bool) -> Result<(), Fault> {
+        if !self.usable {
+            return Err(Fault::new(Phase::Mail, FaultCause::Unusable));
+        }
+        if self.pipeline.awaits().is_none() && self.out.is_empty() {
+            // Between two transactions it may have said farewell.
+            let idle = self.wire.check_idle();
+            idle.map_err(|cause| Fault::new(self.pipeline.stands_at(), cause))?;
+            self.since = Instant::now();
+        }
+        self.pipeline.write(&mut self.out, self.taken, go_ahead)?;
+        if self.take_replies()? {
+            return Ok(());
+        }
+        let phase = self.pipeline.awaits().unwrap_or(Phase::Mail);
+        let limit = if phase == Phase::Dot && self.out.is_empty() {
+            self.data_timeout
+        } else {
+            self.timeout
         };
-        if reply.is_positive() {
-            Ok(reply)
-        } else {
-            Err(Ended::refused(Phase::Dot, reply))
+        let progress = tokio::time::timeout_at(self.since + limit, self.wire.progress(&self.out)).await;
+        match progress.unwrap_or(Err(FaultCause::Timeout(limit))) {
+            Ok(0) => {}
+            Ok(taken) => {
+                self.taken += taken as u64;
+                self.out.drain(..taken);
+                self.since = Instant::now();
+            }
+            Err(cause) => {
+                // What was said before the end still counts.
+                self.wire.listen();
+                self.take_replies()?;
+                return Err(Fault::new(self.pipeline.awaits().unwrap_or(phase), cause));
+            }
         }
+        self.take_replies().map(|_| ())
     }
 
-    async fn reset(&mut self) -> bool {
-        let lines = self.wire.command("RSET\r\n", self.timeout).await;
-        lines.is_ok_and(|lines| lines.code / 100 == 2)
+    /// Takes note of the replies that are there; whether there were any.
+    fn take_replies(&mut self) -> Result<bool, Fault> {
+        let mut any = false;
+        // One that nobody asked for stays where it is and is found before the next command.
+        while let Some(phase) = self.pipeline.awaits() {
+            let heard = self.wire.next_reply();
+            let Some((code, bytes)) = heard.map_err(|cause| Fault::new(phase, cause))? else {
+                break;
+            };
+            if phase == Phase::Dot {
+                self.brisk = self.since.elapsed() < BRISK;
+            }
+            self.since = Instant::now();
+            let reply = || Lines::read(code, &bytes).reply();
+            self.pipeline.read(code, reply, &mut self.out)?;
+            any = true;
+        }
+        Ok(any)
+    }
+
+    fn letter(&self, parcel: Parcel<'_>) -> Result<Letter, Handover> {
+        let parameters = self.offers.parameters(&parcel)?;
+        Ok(Letter {
+            mail: format!("MAIL FROM:<{}>{parameters}\r\n", parcel.from),
+            rcpt: format!("RCPT TO:<{}>\r\n", parcel.to),
+            email: parcel.email,
+        })
     }
 
     /// A command before any transaction, with whatever reply.
@@ -229,71 +226,5 @@ impl Conversation {
             _ => return Err(Fault::new(phase, FaultCause::Reply(lines.reply()))),
         }
         Err(Fault::new(phase, unexpected(&lines.reply())))
-    }
-}
-
-impl Ended {
-    const fn in_step(means: Handover) -> Self {
-        Self {
-            means,
-            in_step: true,
-            open: false,
-        }
-    }
-
-    const fn out_of_step(means: Handover) -> Self {
-        Self {
-            means,
-            in_step: false,
-            open: false,
-        }
-    }
-
-    fn refused(phase: Phase, reply: Reply) -> Self {
-        let in_step = reply.code != 421 && reply.code >= 400;
-        let open = matches!(phase, Phase::Rcpt | Phase::Data);
-        Self {
-            means: refused(phase, reply),
-            in_step,
-            open,
-        }
-    }
-}
-
-/// `email` with the dots at the beginning of lines doubled, a line end, and the final dot
-/// (RFC 5321 4.5.2).
-fn with_dot(email: &[u8]) -> Vec<u8> {
-    let mut data = Vec::with_capacity(email.len() + email.len() / 50 + 5);
-    for line in email.split_inclusive(|&b| b == b'\n') {
-        if line.starts_with(b".") {
-            data.push(b'.');
-        }
-        data.extend_from_slice(line);
-    }
-    if !data.ends_with(b"\r\n") {
-        data.extend_from_slice(b"\r\n");
-    }
-    data.extend_from_slice(b".\r\n");
-    data
-}
-
-pub(super) fn unexpected(reply: &Reply) -> FaultCause {
-    FaultCause::Protocol(format!("unexpected reply {reply}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("a\r\n", "a\r\n.\r\n")]
-    #[case("a", "a\r\n.\r\n")]
-    #[case("", "\r\n.\r\n")]
-    #[case(".\r\n..x\r\n.", "..\r\n...x\r\n..\r\n.\r\n")]
-    #[case("a\n.\nb\r\n", "a\n..\nb\r\n.\r\n")]
-    #[case("a\r\n.\r\nMAIL", "a\r\n..\r\nMAIL\r\n.\r\n")]
-    fn dots(#[case] email: &str, #[case] sent: &str) {
-        assert_eq!(with_dot(email.as_bytes()), sent.as_bytes());
     }
 }

@@ -3,65 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::conversation::Conversation;
 use super::fault::{Fault, FaultCause, Phase, Reply};
 use super::handover::Handover;
-use crate::domain::{DispatchId, EmailAddress, NotificationId};
-
-/// One e-mail on its way.
-#[derive(Debug, Clone, Copy)]
-pub struct Parcel<'a> {
-    /// Whose it is.
-    pub dispatch: DispatchId,
-    /// Which one.
-    pub notification: NotificationId,
-    /// Envelope sender.
-    pub from: &'a EmailAddress,
-    /// Envelope recipient.
-    pub to: &'a EmailAddress,
-    /// The whole e-mail, CRLF line ends.
-    pub email: &'a [u8],
-}
-
-/// Where an e-mail leaves.
-#[derive(Debug)]
-pub enum Outlet {
-    /// A conversation with a relay.
-    Smtp(Box<Conversation>),
-    /// Nowhere, or a folder.
-    Dummy(Dummy),
-}
-
-impl Outlet {
-    /// Hands `parcel` over; `go_ahead` is asked right before what cannot be taken back.
-    pub async fn hand_over(&mut self, parcel: &Parcel<'_>, go_ahead: impl FnOnce() -> bool) -> Handover {
-        match self {
-            Self::Smtp(conversation) => {
-                conversation
-                    .hand_over_if(parcel.from, parcel.to, parcel.email, go_ahead)
-                    .await
-            }
-            Self::Dummy(_) if !go_ahead() => Handover::Unsent(Fault::new(Phase::Data, FaultCause::Withheld)),
-            Self::Dummy(dummy) => dummy.hand_over(parcel).await,
-        }
-    }
-
-    /// Whether another e-mail may be handed over here.
-    pub const fn is_usable(&self) -> bool {
-        match self {
-            Self::Smtp(conversation) => conversation.is_usable(),
-            Self::Dummy(_) => true,
-        }
-    }
-
-    /// Takes leave.
-    pub async fn quit(self) {
-        match self {
-            Self::Smtp(conversation) => conversation.quit().await,
-            Self::Dummy(_) => {}
-        }
-    }
-}
+use super::parcel::Written;
+use crate::domain::NotificationId;
 
 /// Accepts everything, and writes it to `<dir>/<dispatch>/<notification>.eml` if there is a folder.
 #[derive(Debug, Clone, Default)]
@@ -71,11 +16,11 @@ pub struct Dummy {
 }
 
 impl Dummy {
-    /// Writes `parcel`'s e-mail; a file is there whole or not at all.
-    pub async fn hand_over(&self, parcel: &Parcel<'_>) -> Handover {
+    /// Writes an e-mail; a file is there whole or not at all.
+    pub(super) async fn write(&self, parcel: &Written) -> Handover {
         let Some(dir) = &self.dir else { return accepted() };
         let folder = dir.join(parcel.dispatch.to_string());
-        match write_whole(&folder, parcel.notification, parcel.email).await {
+        match write_whole(&folder, parcel.notification, &parcel.email).await {
             Ok(()) => accepted(),
             Err(error) => {
                 let cause = FaultCause::Io(format!("EMAIL_DUMMY_DIR: {}: {error}", folder.display()));
@@ -108,20 +53,23 @@ async fn write_whole(folder: &Path, name: NotificationId, email: &[u8]) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{DispatchId, EmailAddress};
+    use crate::mailer::{Outlet, Parcel};
 
     async fn hand_over(dir: Option<&Path>, id: &DispatchId, go: bool) -> Handover {
         let address = "ann@example.com".parse::<EmailAddress>().unwrap();
-        let parcel = Parcel {
+        let dummy = Dummy {
+            dir: dir.map(Path::to_owned),
+        };
+        let mut outlet = Outlet::Dummy(dummy, None);
+        outlet.add(Parcel {
             dispatch: *id,
             notification: NotificationId(7),
             from: &address,
             to: &address,
-            email: b"Subject: x\r\n\r\nhello\r\n",
-        };
-        let mut outlet = Outlet::Dummy(Dummy {
-            dir: dir.map(Path::to_owned),
+            email: b"x\r\n".to_vec(),
         });
-        outlet.hand_over(&parcel, || go).await
+        outlet.advance(|_| go).await.remove(0)
     }
 
     #[tokio::test]
@@ -138,10 +86,7 @@ mod tests {
             .map(|e| e.unwrap().file_name())
             .collect();
         assert_eq!(names, ["7.eml"]);
-        assert_eq!(
-            std::fs::read(folder.join("7.eml")).unwrap(),
-            b"Subject: x\r\n\r\nhello\r\n"
-        );
+        assert_eq!(std::fs::read(folder.join("7.eml")).unwrap(), b"x\r\n");
     }
 
     #[tokio::test]

@@ -36,6 +36,11 @@ pub enum Refusal {
     Reply(Reply),
     /// The recipient's address is not ASCII, and the relay does not offer SMTPUTF8 (RFC 6531).
     NoSmtpUtf8,
+    /// The e-mail is larger than the relay takes (RFC 1870).
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
 }
 
 impl Refusal {
@@ -43,7 +48,7 @@ impl Refusal {
     pub const fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Reply(reply) => Some(reply),
-            Self::NoSmtpUtf8 => None,
+            Self::NoSmtpUtf8 | Self::TooLarge { .. } => None,
         }
     }
 }
@@ -52,6 +57,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reply(reply) => reply.fmt(f),
+            Self::TooLarge { limit } => {
+                write!(
+                    f,
+                    "the e-mail is larger than the {limit} bytes that the relay takes"
+                )
+            }
             Self::NoSmtpUtf8 => {
                 f.write_str("the recipient's address needs SMTPUTF8, which the relay does not offer")
             }

@@ -11,17 +11,20 @@ mod dummy;
 mod email;
 mod fault;
 mod handover;
-
+mod lines;
 mod offers;
+mod parcel;
+mod pipeline;
 mod relay;
 mod tls;
 mod wire;
 
 pub use breaker::Breaker;
 pub use conversation::Conversation;
-pub use dummy::{Dummy, Outlet, Parcel};
+pub use dummy::Dummy;
 pub use email::{Draft, MimeError, assemble};
 pub use fault::{Fault, FaultCause, Phase, Reply};
 pub use handover::{Handover, Refusal};
+pub use parcel::{Outlet, Parcel};
 pub use relay::{Relay, RelayConfigError};
 pub use tls::TlsError;

@@ -3,46 +3,25 @@
 //! Nothing that was received before an upgrade to TLS is read after it, and a reply that nobody asked
 //! for is an error: replies cannot shift against the commands.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::fault::{FaultCause, Reply};
+use super::fault::FaultCause;
+use super::lines::{Lines, whole_reply};
 
-/// Longest line of a reply, in bytes; RFC 5321 4.5.3.1.5 asks for 512.
-const MAX_LINE: usize = 1000;
-
-/// Longest reply, in bytes.
-const MAX_REPLY: usize = 100_000;
-
-/// A reply with its lines, as EHLO needs them.
-#[derive(Debug)]
-pub(super) struct Lines {
-    pub(super) code: u16,
-    pub(super) lines: Vec<String>,
-}
-
-impl Lines {
-    pub(super) fn reply(&self) -> Reply {
-        Reply::new(self.code, &self.lines)
-    }
-}
-
-/// How a write that did not go through ended.
-#[derive(Debug)]
-pub(super) struct Cut {
-    /// Bytes that the socket took: these may arrive, the rest certainly does not.
-    pub(super) taken: usize,
-    pub(super) cause: FaultCause,
-}
+/// Bytes that are read at once.
+const READ: usize = 4096;
 
 #[derive(Debug)]
 enum Stream {
@@ -55,6 +34,8 @@ enum Stream {
 pub(super) struct Wire {
     stream: Stream,
     received: Vec<u8>,
+    /// So much of it is read.
+    consumed: usize,
 }
 
 /// Waits for `step` at most `limit`.
@@ -67,6 +48,46 @@ pub(super) async fn within<T>(
         .unwrap_or(Err(FaultCause::Timeout(limit)))
 }
 
+impl Stream {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<Poll<usize>> {
+        if bytes.is_empty() {
+            return Ok(Poll::Ready(0));
+        }
+        let polled = match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        };
+        transpose(polled)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    /// Appends what has come to `received`; 0 is the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, received: &mut Vec<u8>) -> io::Result<Poll<usize>> {
+        let mut chunk = [0; READ];
+        let mut buffer = ReadBuf::new(&mut chunk);
+        let polled = match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buffer),
+        };
+        let polled = transpose(polled)?;
+        received.extend_from_slice(buffer.filled());
+        Ok(polled.map(|()| buffer.filled().len()))
+    }
+}
+
+fn transpose<T>(polled: Poll<io::Result<T>>) -> io::Result<Poll<T>> {
+    match polled {
+        Poll::Ready(result) => result.map(Poll::Ready),
+        Poll::Pending => Ok(Poll::Pending),
+    }
+}
+
 impl Wire {
     pub(super) fn new(stream: TcpStream) -> Result<Self, FaultCause> {
         // Commands and the final dot are short: Nagle's algorithm would hold each back for 40 ms.
@@ -74,6 +95,7 @@ impl Wire {
         Ok(Self {
             stream: Stream::Plain(stream),
             received: Vec::with_capacity(1024),
+            consumed: 0,
         })
     }
 
@@ -84,14 +106,14 @@ impl Wire {
         connector: &TlsConnector,
         name: ServerName<'static>,
     ) -> Result<Self, FaultCause> {
-        let Stream::Plain(tcp) = self.stream else {
-            return Err(FaultCause::Protocol("TLS within TLS".into()));
-        };
-        if !self.received.is_empty() {
+        if !self.unread().is_empty() {
             return Err(FaultCause::Protocol(
                 "plain text after the reply to STARTTLS".into(),
             ));
         }
+        let Stream::Plain(tcp) = self.stream else {
+            return Err(FaultCause::Protocol("TLS within TLS".into()));
+        };
         let stream = connector
             .connect(name, tcp)
             .await
@@ -99,6 +121,7 @@ impl Wire {
         Ok(Self {
             stream: Stream::Tls(Box::new(stream)),
             received: self.received,
+            consumed: self.consumed,
         })
     }
 
@@ -118,7 +141,7 @@ impl Wire {
     /// does before it hangs up on an idle client (421).
     pub(super) fn check_idle(&mut self) -> Result<(), FaultCause> {
         let heard = self.receive().now_or_never();
-        if self.received.is_empty() {
+        if self.unread().is_empty() {
             return heard.map_or(Ok(()), |end| end.and(Err(FaultCause::Closed)));
         }
         Err(match self.parse() {
@@ -144,18 +167,62 @@ impl Wire {
         within(limit, self.read_reply()).await
     }
 
-    /// Writes `bytes`; each part that the socket takes has `limit` of its own.
-    pub(super) async fn write(&mut self, bytes: &[u8], limit: Duration) -> Result<(), Cut> {
-        let mut taken = 0;
-        while taken < bytes.len() {
-            match within(limit, self.send_some(&bytes[taken..])).await {
-                Ok(count) => taken += count,
-                Err(cause) => return Err(Cut { taken, cause }),
+    /// Writes what the socket takes of `out` and reads what has come, and returns as soon as one of both
+    /// did something: how many bytes were taken. Nothing is lost when it is dropped.
+    pub(super) async fn progress(&mut self, out: &[u8]) -> Result<usize, FaultCause> {
+        let received = &mut self.received;
+        let stream = &mut self.stream;
+        poll_fn(|cx| {
+            let taken = match stream.poll_write(cx, out)? {
+                Poll::Ready(0) if !out.is_empty() => {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Poll::Ready(count) => count,
+                Poll::Pending => 0,
+            };
+            let flushed = stream.poll_flush(cx);
+            if taken > 0 {
+                // Before any error: what was taken has to be counted.
+                return Poll::Ready(Ok(taken));
             }
+            if let Poll::Ready(Err(error)) = flushed {
+                return Poll::Ready(Err(error));
+            }
+            match stream.poll_read(cx, received)? {
+                Poll::Ready(0) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Poll::Ready(_) => Poll::Ready(Ok(0)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+        .map_err(|error: io::Error| broken(&error))
+    }
+
+    /// Takes in what has come by now, without waiting.
+    pub(super) fn listen(&mut self) {
+        while let Some(Ok(())) = self.receive().now_or_never() {}
+    }
+
+    /// The next reply, if the whole of it is there: its code and its bytes.
+    pub(super) fn next_reply(&mut self) -> Result<Option<(u16, Vec<u8>)>, FaultCause> {
+        let Some((code, length)) = whole_reply(&self.received[self.consumed..])? else {
+            return Ok(None);
+        };
+        let bytes = self.received[self.consumed..self.consumed + length].to_vec();
+        self.consume(length);
+        Ok(Some((code, bytes)))
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.consumed += length;
+        if self.consumed == self.received.len() {
+            self.received.clear();
+            self.consumed = 0;
         }
-        within(limit, self.flush())
-            .await
-            .map_err(|cause| Cut { taken, cause })
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.received[self.consumed..]
     }
 
     /// Closes our side.
@@ -174,19 +241,6 @@ impl Wire {
         }
         .map_err(|error| broken(&error))?;
         self.flush().await
-    }
-
-    async fn send_some(&mut self, bytes: &[u8]) -> Result<usize, FaultCause> {
-        let count = match &mut self.stream {
-            Stream::Plain(tcp) => tcp.write(bytes).await,
-            Stream::Tls(tls) => tls.write(bytes).await,
-        }
-        .map_err(|error| broken(&error))?;
-        if count == 0 {
-            Err(FaultCause::Closed)
-        } else {
-            Ok(count)
-        }
     }
 
     async fn flush(&mut self) -> Result<(), FaultCause> {
@@ -221,119 +275,13 @@ impl Wire {
 
     /// Takes one whole reply out of what was received, if it is there.
     fn parse(&mut self) -> Result<Option<Lines>, FaultCause> {
-        let Some((lines, length)) = parse_reply(&self.received)? else {
-            return Ok(None);
-        };
-        self.received.drain(..length);
-        Ok(Some(lines))
+        Ok(self.next_reply()?.map(|(code, bytes)| Lines::read(code, &bytes)))
     }
-}
-
-/// One whole reply (RFC 5321 4.2) at the start of `bytes`, and its length; `None` if more is to come.
-fn parse_reply(bytes: &[u8]) -> Result<Option<(Lines, usize)>, FaultCause> {
-    let mut reply = Lines {
-        code: 0,
-        lines: Vec::new(),
-    };
-    let mut start = 0;
-    loop {
-        let rest = &bytes[start..];
-        let end = rest.iter().position(|&b| b == b'\n');
-        if start > MAX_REPLY || end.unwrap_or(rest.len()) > MAX_LINE {
-            return Err(FaultCause::Protocol("the reply is too long".into()));
-        }
-        let Some(end) = end else { return Ok(None) };
-        start += end + 1;
-        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
-        let (code, more, text) = split_line(line).ok_or_else(|| not_a_reply(line))?;
-        if !reply.lines.is_empty() && reply.code != code {
-            return Err(FaultCause::Protocol(
-                "the lines of a reply disagree about its code".into(),
-            ));
-        }
-        reply.code = code;
-        reply.lines.push(String::from_utf8_lossy(text).into_owned());
-        if !more {
-            return Ok(Some((reply, start)));
-        }
-    }
-}
-
-/// Code, whether another line follows, and text. A code alone is fine (RFC 5321 4.2).
-fn split_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
-    let (code, rest) = line.split_at_checked(3)?;
-    let valid = matches!(code[0], b'2'..=b'5') && code.iter().all(u8::is_ascii_digit);
-    let code = code
-        .iter()
-        .fold(0, |sum, digit| sum * 10 + u16::from(digit.wrapping_sub(b'0')));
-    match rest.split_first() {
-        _ if !valid => None,
-        None => Some((code, false, rest)),
-        Some((b' ', text)) => Some((code, false, text)),
-        Some((b'-', text)) => Some((code, true, text)),
-        Some(_) => None,
-    }
-}
-
-fn not_a_reply(line: &[u8]) -> FaultCause {
-    let shown = crate::domain::one_line(&String::from_utf8_lossy(line), 80);
-    FaultCause::Protocol(format!("not an SMTP reply: {shown}"))
 }
 
 fn broken(error: &io::Error) -> FaultCause {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => FaultCause::Closed,
         _ => FaultCause::Io(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("250 ok\r\n", 250, &["ok"], 8)]
-    #[case("250\r\n", 250, &[""], 5)]
-    #[case("250 \n", 250, &[""], 5)]
-    #[case("560 strange\r\n", 560, &["strange"], 13)]
-    #[case("250-a\r\n250- \r\n250 b\r\n220 next\r\n", 250, &["a", " ", "b"], 21)]
-    fn whole(#[case] text: &str, #[case] code: u16, #[case] lines: &[&str], #[case] length: usize) {
-        let (reply, taken) = parse_reply(text.as_bytes()).unwrap().unwrap();
-        assert_eq!((reply.code, taken), (code, length));
-        assert_eq!(reply.lines, lines);
-        for cut in 0..length {
-            assert!(parse_reply(&text.as_bytes()[..cut]).unwrap().is_none());
-        }
-    }
-
-    #[rstest]
-    #[case(b"hello\r\n".to_vec())]
-    #[case(b"\r\n".to_vec())]
-    #[case(b"25\r\n".to_vec())]
-    #[case(b"150 no\r\n".to_vec())]
-    #[case(b"650 no\r\n".to_vec())]
-    #[case(b"2500 no\r\n".to_vec())]
-    #[case(b"250-a\r\n251 b\r\n".to_vec())]
-    #[case([b"250 ", "x".repeat(2000).as_bytes()].concat())]
-    #[case("250-x\r\n".repeat(20_000).into_bytes())]
-    fn no_reply(#[case] bytes: Vec<u8>) {
-        assert!(matches!(parse_reply(&bytes), Err(FaultCause::Protocol(_))));
-    }
-
-    #[test]
-    fn text_need_not_be_utf8() {
-        let (reply, _) = parse_reply(b"550 Benutzer nicht m\xf6glich\r\n")
-            .unwrap()
-            .unwrap();
-        assert_eq!(reply.reply().text, "Benutzer nicht m\u{fffd}glich");
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse_reply(&bytes);
-        }
     }
 }

@@ -100,6 +100,7 @@ impl Engine {
             permits: Arc::new(Semaphore::new(config.in_flight)),
             writer,
             config: config.clone(),
+            connections: email.relay.connections.max(1),
             now,
             passed: AtomicU64::new(0),
             stop: stop.clone(),

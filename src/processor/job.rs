@@ -55,6 +55,12 @@ impl Job {
         }
     }
 
+    /// Whether it may be under way together with others: not one that the lane failed at, which may be the
+    /// cause, and none that is marked first.
+    pub(super) fn is_ordinary(&self) -> bool {
+        self.lane_faults == 0 && !self.work.marked
+    }
+
     pub(super) fn created_at(&self) -> DateTime<Utc> {
         self.row.created_at.and_utc()
     }

@@ -78,13 +78,21 @@ impl Lane {
 
     /// The next job, of the dispatch whose turn it is.
     pub(super) fn pop(&self) -> Option<Job> {
+        next(&mut lock(&self.turns))
+    }
+
+    /// How many jobs wait; it may say a few too many.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.available_permits()
+    }
+
+    /// The next job without waiting, if there is one and it may travel among others.
+    pub(super) fn pop_ordinary(&self) -> Option<Job> {
+        let permit = self.waiting.try_acquire().ok()?;
         let mut turns = lock(&self.turns);
-        let mut turn = turns.pop_front()?;
-        let job = turn.jobs.pop_front();
-        if !turn.jobs.is_empty() {
-            turns.push_back(turn);
-        }
-        job
+        turns.front()?.jobs.front().filter(|job| job.is_ordinary())?;
+        permit.forget();
+        next(&mut turns)
     }
 
     /// Takes out all that waits of one start of a dispatch.
@@ -96,4 +104,13 @@ impl Lane {
             .map(|t| t.jobs.into())
             .unwrap_or_default()
     }
+}
+
+fn next(turns: &mut VecDeque<Turn>) -> Option<Job> {
+    let mut turn = turns.pop_front()?;
+    let job = turn.jobs.pop_front();
+    if !turn.jobs.is_empty() {
+        turns.push_back(turn);
+    }
+    job
 }

@@ -1,6 +1,7 @@
 //! One delivery, from DTO to verdict. Every way through here ends in a verdict, never in an error, so
 //! that nothing can leave between receipt and settlement.
 
+mod attend;
 mod compose;
 mod denials;
 mod engine;
@@ -12,6 +13,7 @@ mod judgement;
 mod known;
 mod lane;
 mod lease;
+mod line;
 mod marks;
 mod outcome;
 mod reading;

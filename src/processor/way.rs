@@ -20,7 +20,7 @@ impl Way {
     /// A connection, up to AUTH.
     pub(super) async fn connect(&self) -> Result<Outlet, Fault> {
         match self {
-            Self::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone())),
+            Self::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone(), None)),
             Self::Relay(relay) => Ok(Outlet::Smtp(Box::new(relay.connect().await?))),
         }
     }
@@ -48,9 +48,10 @@ impl Open {
         }
     }
 
-    /// Relays close connections that have served for long: better between two e-mails than within one.
-    pub(super) fn is_worn(&self) -> bool {
-        self.handed >= MOST_HANDED || self.since.elapsed() >= LONGEST_OPEN
+    /// Takes nothing more. Relays close connections that have served for long: better between two e-mails
+    /// than within one.
+    pub(super) fn is_over(&self) -> bool {
+        self.refused || self.handed >= MOST_HANDED || self.since.elapsed() >= LONGEST_OPEN
     }
 }
 

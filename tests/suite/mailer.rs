@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use herald::config::{RelayConfig, TlsMode};
-use herald::domain::EmailAddress;
+use herald::domain::{DispatchId, EmailAddress, NotificationId};
 use herald::mailer::{
-    Conversation, Fault, FaultCause, Handover, Phase, Refusal, Relay, RelayConfigError, Reply,
+    Conversation, Fault, FaultCause, Handover, Parcel, Phase, Refusal, Relay, RelayConfigError, Reply,
 };
 use rstest::rstest;
 
@@ -57,9 +57,33 @@ async fn connect(config: &RelayConfig) -> Result<Conversation, Fault> {
 }
 
 async fn send(conversation: &mut Conversation, to: &str) -> Handover {
-    conversation
-        .hand_over(&address("news@example.com"), &address(to), EMAIL)
-        .await
+    hand_over(conversation, &address("news@example.com"), &address(to), EMAIL).await
+}
+
+/// One e-mail by itself.
+async fn hand_over(
+    conversation: &mut Conversation,
+    from: &EmailAddress,
+    to: &EmailAddress,
+    email: &[u8],
+) -> Handover {
+    conversation.add(parcel(from, to, email));
+    only(conversation.advance(|_| true).await)
+}
+
+fn parcel<'a>(from: &'a EmailAddress, to: &'a EmailAddress, email: &[u8]) -> Parcel<'a> {
+    Parcel {
+        dispatch: DispatchId::generate(),
+        notification: NotificationId(1),
+        from,
+        to,
+        email: email.to_vec(),
+    }
+}
+
+fn only(mut handovers: Vec<Handover>) -> Handover {
+    assert_eq!(handovers.len(), 1, "{handovers:?}");
+    handovers.remove(0)
 }
 
 async fn fault(config: &RelayConfig) -> Fault {
@@ -548,16 +572,25 @@ async fn a_late_reply_is_nobodys_reply() {
 }
 
 #[tokio::test]
-async fn a_cancelled_handover_ends_the_conversation() {
+async fn a_wait_that_is_dropped_loses_nothing() {
+    let slow = Action::Delay(Duration::from_millis(200));
+    let server = SmtpServer::start(Options::default().at(At::Rcpt, slow)).await;
+    let mut conversation = connect(&config(&server)).await.unwrap();
+    let handover = send(&mut conversation, "ann@example.com");
+    let short = Duration::from_millis(50);
+    assert!(tokio::time::timeout(short, handover).await.is_err());
+    let handover = only(conversation.advance(|_| true).await);
+    assert!(matches!(handover, Handover::Accepted(_)), "{handover:?}");
+    assert_eq!(server.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn leave_is_taken_of_a_relay_that_hangs() {
     let server = SmtpServer::start(Options::default().at(At::Rcpt, Action::Hang)).await;
     let mut conversation = connect(&config(&server)).await.unwrap();
     let handover = send(&mut conversation, "ann@example.com");
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), handover)
-            .await
-            .is_err()
-    );
-    assert!(!conversation.is_usable());
+    let short = Duration::from_millis(50);
+    assert!(tokio::time::timeout(short, handover).await.is_err());
     let begin = Instant::now();
     conversation.quit().await;
     assert!(begin.elapsed() < Duration::from_secs(5));
@@ -643,9 +676,7 @@ async fn utf8_addresses_where_not_offered() {
         }
     );
     let from = address("zo\u{eb}@example.com");
-    let from = conversation
-        .hand_over(&from, &address("ann@example.com"), EMAIL)
-        .await;
+    let from = hand_over(&mut conversation, &from, &address("ann@example.com"), EMAIL).await;
     assert!(matches!(from, Handover::Unsent(fault) if fault.blames_sender()));
     assert!(matches!(
         send(&mut conversation, "ann@example.com").await,
@@ -659,7 +690,8 @@ async fn withheld_before_the_dot_nothing_is_handed_over() {
     let server = SmtpServer::start(Options::default()).await;
     let mut conversation = connect(&config(&server)).await.unwrap();
     let (from, to) = (address("news@example.com"), address("ann@example.com"));
-    let handover = conversation.hand_over_if(&from, &to, EMAIL, || false).await;
+    conversation.add(parcel(&from, &to, EMAIL));
+    let handover = only(conversation.advance(|_| false).await);
     assert!(matches!(handover, Handover::Unsent(fault) if fault.cause == FaultCause::Withheld));
     assert!(!conversation.is_usable());
     conversation.quit().await;
@@ -691,7 +723,7 @@ async fn a_big_e_mail_that_is_cut_off_before_its_dot_is_unsent() {
     .unwrap();
     let email = b"x".repeat(32 << 20);
     let (from, to) = (address("news@example.com"), address("ann@example.com"));
-    let handover = conversation.hand_over(&from, &to, &email).await;
+    let handover = hand_over(&mut conversation, &from, &to, &email).await;
     let fault = Fault {
         phase: Phase::Data,
         cause: FaultCause::Timeout(LIMIT),
@@ -763,5 +795,7 @@ async fn a_reset_that_fails_changes_no_outcome() {
     let mut conversation = connect(&config(&server)).await.unwrap();
     let handover = send(&mut conversation, "perm@example.com").await;
     assert!(matches!(handover, Handover::RefusedForGood { .. }));
+    let next = send(&mut conversation, "ann@example.com").await;
+    assert!(matches!(next, Handover::Unsent(_)), "{next:?}");
     assert!(!conversation.is_usable());
 }
