@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::arguments::Format;
 use super::{Failure, load_config};
-use crate::mailer::{Draft, assemble};
+use crate::mailer::{Draft, Letterhead};
 use crate::render::{Rendered, Sample, Templates};
 
 pub(super) fn preview(template: &str, format: Format) -> Result<(), Failure> {
@@ -28,18 +28,18 @@ pub(super) fn preview(template: &str, format: Format) -> Result<(), Failure> {
 fn eml(rendered: &Rendered) -> Result<Vec<u8>, Failure> {
     let sample = Sample::new();
     let recipient = sample.recipient();
-    assemble(&Draft {
-        identity: &sample.sender,
+    let draft = Draft {
         to: recipient.address,
         to_name: recipient.name,
         message_id: "preview@example.com",
         date: super::CLOCK(),
         unsubscribe_url: recipient.unsubscribe_url,
         boundary_id: "preview",
-        subject: &rendered.subject,
         text: &rendered.text,
         html: &rendered.html,
         calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
-    })
-    .map_err(|e| Failure::Failed(e.to_string()))
+    };
+    Letterhead::new(&sample.sender, &rendered.subject)
+        .assemble(&draft)
+        .map_err(|e| Failure::Failed(e.to_string()))
 }

@@ -1,16 +1,16 @@
-//! Puts a rendered notification together as an e-mail.
+//! Puts a rendered notification together as an e-mail; what a dispatch's e-mails share is built once.
 //!
 //! The same draft gives the same bytes, so a later copy is recognised. What comes out has no bare CR or
 //! LF and no line above 998 octets (RFC 5322 2.1.1), and is ASCII unless an address is not.
 
+use std::io::Write as _;
+
 use chrono::{DateTime, Datelike as _, Utc};
 use lettre::Address;
-use lettre::message::header::{
-    ContentTransferEncoding, ContentType, Date, From, HeaderName, HeaderValue, MIME_VERSION_1_0, MessageId,
-    ReplyTo, Subject, To,
-};
-use lettre::message::{Body, Mailbox, Mailboxes, MultiPart, SinglePart};
+use lettre::message::header::{From, Headers, ReplyTo, Subject, To};
+use lettre::message::{Mailbox, Mailboxes};
 
+use super::body;
 use crate::domain::{DisplayName, EmailAddress, Identity, one_line};
 
 /// Longest subject, in characters; longer ones are cut.
@@ -19,11 +19,19 @@ const MAX_SUBJECT: usize = 250;
 /// Longest line without its end, in octets.
 const MAX_LINE: usize = 998;
 
-/// All that an e-mail is made of.
+/// Longest line that needs no folding (RFC 5322 2.1.1).
+const SHORT_LINE: usize = 78;
+
+/// What all e-mails of a dispatch have in their headers.
+#[derive(Debug)]
+pub struct Letterhead {
+    /// Whole header lines.
+    lines: String,
+}
+
+/// All that one recipient's e-mail is made of besides.
 #[derive(Debug, Clone, Copy)]
 pub struct Draft<'a> {
-    /// From and Reply-To.
-    pub identity: &'a Identity,
     /// To.
     pub to: &'a EmailAddress,
     /// The name beside it; may be empty.
@@ -36,8 +44,6 @@ pub struct Draft<'a> {
     pub unsubscribe_url: Option<&'a str>,
     /// What the MIME boundary is made of: letters, digits and hyphens, at most 50.
     pub boundary_id: &'a str,
-    /// On one line; cleaned and cut if it is not.
-    pub subject: &'a str,
     /// The plain text.
     pub text: &'a str,
     /// The HTML.
@@ -66,32 +72,55 @@ pub enum MimeError {
     Date,
 }
 
-/// The e-mail, with CRLF line ends.
-pub fn assemble(draft: &Draft<'_>) -> Result<Vec<u8>, MimeError> {
-    let boundary = boundary(draft.boundary_id)?;
-    let from = Mailboxes::from(mailbox(&draft.identity.name, &draft.identity.address));
-    let mut head = MultiPart::builder()
-        .header(From::from(from.clone()))
-        .header(To::from(Mailboxes::from(mailbox(draft.to_name, draft.to))))
-        .header(ReplyTo::from(from))
-        .header(Subject::from(one_line(draft.subject, MAX_SUBJECT)))
-        .header(date(draft.date)?)
-        .header(message_id(draft.message_id)?)
-        .header(MIME_VERSION_1_0)
-        .kind(lettre::message::MultiPartKind::Alternative)
-        .boundary(boundary)
-        .singlepart(part(ContentType::TEXT_PLAIN, draft.text))
-        .singlepart(part(ContentType::TEXT_HTML, draft.html));
-    if let Some((method, body)) = draft.calendar {
-        head = head.singlepart(part(calendar_type(method)?, body));
+impl Letterhead {
+    /// From and Reply-To are `identity`; `subject` is cleaned and cut if it is not on one line.
+    pub fn new(identity: &Identity, subject: &str) -> Self {
+        let from = Mailboxes::from(mailbox(&identity.name, &identity.address));
+        let mut headers = Headers::new();
+        headers.set(From::from(from.clone()));
+        headers.set(ReplyTo::from(from));
+        headers.set(Subject::from(one_line(subject, MAX_SUBJECT)));
+        let lines = format!("{headers}MIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\n");
+        Self { lines }
     }
-    let headers = head.headers_mut();
-    headers.insert_raw(raw("Auto-Submitted", "auto-generated".into()));
-    if let Some(url) = draft.unsubscribe_url {
-        headers.insert_raw(raw("List-Unsubscribe", unsubscribe(url)?));
-        headers.insert_raw(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".into()));
+
+    /// The e-mail, with CRLF line ends.
+    pub fn assemble(&self, draft: &Draft<'_>) -> Result<Vec<u8>, MimeError> {
+        let boundary = boundary(draft.boundary_id)?;
+        let calendar = draft.calendar.map(calendar_type).transpose()?;
+        let size = draft.text.len() + draft.html.len() + calendar.as_ref().map_or(0, |(_, body)| body.len());
+        let mut out = Vec::with_capacity(self.lines.len() + size + size / 8 + 1024);
+        out.extend_from_slice(self.lines.as_bytes());
+        put_to(&mut out, draft.to_name, draft.to);
+        put(&mut out, &["Date: ", &date(draft.date)?]);
+        put(&mut out, &["Message-ID: <", message_id(draft.message_id)?, ">"]);
+        if let Some(url) = draft.unsubscribe_url {
+            put(&mut out, &["List-Unsubscribe: <", unsubscribe(url)?, ">"]);
+            put(&mut out, &["List-Unsubscribe-Post: List-Unsubscribe=One-Click"]);
+        }
+        put(&mut out, &["Content-Type: multipart/alternative;"]);
+        put(&mut out, &[" boundary=\"", &boundary, "\"\r\n"]);
+        let parts = [
+            ("text/plain; charset=utf-8", draft.text),
+            ("text/html; charset=utf-8", draft.html),
+        ];
+        let calendar = calendar.as_ref().map(|(kind, body)| (kind.as_str(), *body));
+        for (kind, text) in parts.into_iter().chain(calendar) {
+            put(&mut out, &["--", &boundary]);
+            put(&mut out, &["Content-Type: ", kind]);
+            body::put(&mut out, text);
+        }
+        put(&mut out, &["--", &boundary, "--"]);
+        Ok(out)
     }
-    Ok(head.formatted())
+}
+
+/// A line of these pieces.
+fn put(out: &mut Vec<u8>, pieces: &[&str]) {
+    for piece in pieces {
+        out.extend_from_slice(piece.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// `EmailAddress` has checked more than the library would, and otherwise: what it takes, stands.
@@ -100,18 +129,22 @@ fn mailbox(name: &DisplayName, address: &EmailAddress) -> Mailbox {
     Mailbox::new(name, Address::new_dangerous(address.local(), address.domain()))
 }
 
-fn part(kind: ContentType, text: &str) -> SinglePart {
-    // Quoted-printable triples what is not ASCII; base64 takes a third more of everything.
-    let special = text.bytes().filter(|b| !b.is_ascii()).count();
-    let encoding = if special * 6 > text.len() {
-        ContentTransferEncoding::Base64
-    } else {
-        ContentTransferEncoding::QuotedPrintable
-    };
-    let body = Body::new_with_encoding(text.to_owned(), encoding)
-        // Both encodings take every text.
-        .unwrap_or_else(Body::new);
-    SinglePart::builder().content_type(kind).body(body)
+/// Most names are short and plain; the others are left to the library.
+fn put_to(out: &mut Vec<u8>, name: &DisplayName, address: &EmailAddress) {
+    let (name, plain) = (name.as_str(), address.as_str());
+    let simple = |b: u8| b == b' ' || b.is_ascii_graphic() && !matches!(b, b'"' | b'\\');
+    let short = "To: \"\" <>".len() + name.len() + plain.len() <= SHORT_LINE;
+    if short && !name.is_empty() && name.bytes().all(simple) && plain.is_ascii() {
+        put(out, &["To: \"", name, "\" <", plain, ">"]);
+        return;
+    }
+    let mut headers = Headers::new();
+    headers.set(To::from(Mailboxes::from(mailbox(
+        &DisplayName::clean(name),
+        address,
+    ))));
+    // A Vec takes all that is written.
+    let _ = write!(out, "{headers}");
 }
 
 /// `=_` occurs in neither quoted-printable nor base64, so no body can contain the boundary
@@ -121,15 +154,15 @@ fn boundary(id: &str) -> Result<String, MimeError> {
     fits.then(|| format!("=_{id}")).ok_or(MimeError::Boundary)
 }
 
-fn date(at: DateTime<Utc>) -> Result<Date, MimeError> {
+fn date(at: DateTime<Utc>) -> Result<String, MimeError> {
     if (1970..=9999).contains(&at.year()) {
-        Ok(Date::new(at.into()))
+        Ok(at.to_rfc2822())
     } else {
         Err(MimeError::Date)
     }
 }
 
-fn message_id(id: &str) -> Result<MessageId, MimeError> {
+fn message_id(id: &str) -> Result<&str, MimeError> {
     let (left, right) = id.split_once('@').ok_or(MimeError::MessageId)?;
     let plain = |part: &str| {
         !part.is_empty()
@@ -140,28 +173,22 @@ fn message_id(id: &str) -> Result<MessageId, MimeError> {
     if !plain(left) || !plain(right) || id.len() > 250 {
         return Err(MimeError::MessageId);
     }
-    Ok(MessageId::from(format!("<{id}>")))
+    Ok(id)
 }
 
-fn unsubscribe(url: &str) -> Result<String, MimeError> {
+fn unsubscribe(url: &str) -> Result<&str, MimeError> {
     let fits = !url.is_empty()
         && url.len() <= MAX_LINE - "List-Unsubscribe: <>".len()
         && url.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(&b));
-    fits.then(|| format!("<{url}>")).ok_or(MimeError::UnsubscribeUrl)
+    fits.then_some(url).ok_or(MimeError::UnsubscribeUrl)
 }
 
-fn calendar_type(method: &str) -> Result<ContentType, MimeError> {
-    let word = !method.is_empty() && method.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
-    if !word {
+fn calendar_type<'a>((method, body): (&str, &'a str)) -> Result<(String, &'a str), MimeError> {
+    let fits = (1..=40).contains(&method.len());
+    if !fits || !method.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') {
         return Err(MimeError::CalendarMethod);
     }
-    ContentType::parse(&format!("text/calendar; method={method}; charset=utf-8"))
-        .map_err(|_| MimeError::CalendarMethod)
-}
-
-fn raw(name: &'static str, value: String) -> HeaderValue {
-    let name = HeaderName::new_from_ascii_str(name);
-    HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value)
+    Ok((format!("text/calendar; method={method}; charset=utf-8"), body))
 }
 
 #[cfg(test)]
@@ -188,16 +215,18 @@ mod tests {
         }
     }
 
-    fn draft<'a>(given: &'a Given, subject: &'a str, text: &'a str) -> Draft<'a> {
+    fn assemble(given: &Given, subject: &str, draft: &Draft<'_>) -> Result<Vec<u8>, MimeError> {
+        Letterhead::new(&given.identity, subject).assemble(draft)
+    }
+
+    fn draft<'a>(given: &'a Given, text: &'a str) -> Draft<'a> {
         Draft {
-            identity: &given.identity,
             to: &given.to,
             to_name: &given.name,
             message_id: "7.0190@example.com",
             date: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             unsubscribe_url: Some("https://example.com/u/7?x=1&y=%20"),
             boundary_id: "0190-7",
-            subject,
             text,
             html: "<p>Gr\u{fc}\u{df}e</p>\n",
             calendar: None,
@@ -240,14 +269,15 @@ mod tests {
         let ics = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n";
         let draft = Draft {
             calendar: Some(("REQUEST", ics)),
-            ..draft(&given, "Заголовок: what changed", text)
+            ..draft(&given, text)
         };
-        let bytes = assemble(&draft).unwrap();
+        let subject = "Заголовок: what changed";
+        let bytes = assemble(&given, subject, &draft).unwrap();
         check_lines(&bytes, true);
         let mail = parse_mail(&bytes).unwrap();
         assert_eq!(names(&mail), HEADERS);
         let header = |name: &str| mail.headers.get_first_value(name).unwrap();
-        assert_eq!(header("Subject"), draft.subject);
+        assert_eq!(header("Subject"), subject);
         assert_eq!(header("Date"), "Tue, 14 Nov 2023 22:13:20 +0000");
         assert_eq!(header("Message-ID"), "<7.0190@example.com>");
         assert_eq!(header("Auto-Submitted"), "auto-generated");
@@ -279,13 +309,14 @@ mod tests {
     #[test]
     fn the_same_draft_gives_the_same_bytes() {
         let given = given("ann@example.com", "Ann");
-        let draft = draft(&given, "s", "t");
-        assert_eq!(assemble(&draft), assemble(&draft));
+        let draft = draft(&given, "t");
+        let assemble = |draft| assemble(&given, "s", &draft);
+        assert_eq!(assemble(draft), assemble(draft));
         let other = Draft {
             boundary_id: "0190-8",
             ..draft
         };
-        assert_ne!(assemble(&draft), assemble(&other));
+        assert_ne!(assemble(draft), assemble(other));
     }
 
     #[test]
@@ -293,9 +324,9 @@ mod tests {
         let given = given("ann@example.com", "");
         let draft = Draft {
             unsubscribe_url: None,
-            ..draft(&given, "", "")
+            ..draft(&given, "")
         };
-        let bytes = assemble(&draft).unwrap();
+        let bytes = assemble(&given, "", &draft).unwrap();
         let mail = parse_mail(&bytes).unwrap();
         assert!(names(&mail).iter().all(|name| !name.starts_with("List-")));
         assert_eq!(mail.headers.get_first_value("To").unwrap(), "ann@example.com");
@@ -310,7 +341,7 @@ mod tests {
     fn unusual_addresses(#[case] to: &str) {
         for name in ["", "Zoë", "Ann, \"the\" <great>"] {
             let given = given(to, name);
-            let bytes = assemble(&draft(&given, "s", "t")).unwrap();
+            let bytes = assemble(&given, "s", &draft(&given, "t")).unwrap();
             check_lines(&bytes, to.is_ascii());
             let text = String::from_utf8(bytes).unwrap();
             assert!(text.replace("\r\n ", " ").contains(to), "{text}");
@@ -327,16 +358,17 @@ mod tests {
     #[case("ä@b")]
     fn bad_ids_are_errors(#[case] id: &str) {
         let given = given("ann@example.com", "Ann");
-        let good = draft(&given, "s", "t");
+        let good = draft(&given, "t");
+        let assemble = |draft| assemble(&given, "s", &draft);
         assert_eq!(
-            assemble(&Draft {
+            assemble(Draft {
                 message_id: id,
                 ..good
             }),
             Err(MimeError::MessageId)
         );
         assert_eq!(
-            assemble(&Draft {
+            assemble(Draft {
                 boundary_id: "a b",
                 ..good
             }),
@@ -344,7 +376,7 @@ mod tests {
         );
         let url = Some("https://x/\r\nBcc: x");
         assert_eq!(
-            assemble(&Draft {
+            assemble(Draft {
                 unsubscribe_url: url,
                 ..good
             }),
@@ -352,12 +384,12 @@ mod tests {
         );
         let calendar = Some(("REQUEST; x=y", ""));
         assert_eq!(
-            assemble(&Draft { calendar, ..good }),
+            assemble(Draft { calendar, ..good }),
             Err(MimeError::CalendarMethod)
         );
         let ancient = DateTime::from_timestamp(-1, 0).unwrap();
         assert_eq!(
-            assemble(&Draft {
+            assemble(Draft {
                 date: ancient,
                 ..good
             }),
@@ -365,7 +397,7 @@ mod tests {
         );
         let distant = DateTime::<Utc>::MAX_UTC;
         assert_eq!(
-            assemble(&Draft {
+            assemble(Draft {
                 date: distant,
                 ..good
             }),
@@ -378,10 +410,14 @@ mod tests {
         let given = given("ann@example.com", "Ann");
         let last = DateTime::from_timestamp(253_402_300_799, 0).unwrap();
         assert!(
-            assemble(&Draft {
-                date: last,
-                ..draft(&given, "s", "t")
-            })
+            assemble(
+                &given,
+                "s",
+                &Draft {
+                    date: last,
+                    ..draft(&given, "t")
+                }
+            )
             .is_ok()
         );
     }
@@ -395,7 +431,7 @@ mod tests {
             text in "\\PC{0,300}|(?s).{0,300}|[ab=.\r\n -]{0,300}",
         ) {
             let given = given("ann@example.com", &name);
-            let bytes = assemble(&draft(&given, &subject, &text)).unwrap();
+            let bytes = assemble(&given, &subject, &draft(&given, &text)).unwrap();
             check_lines(&bytes, true);
             let mail = parse_mail(&bytes).unwrap();
             prop_assert_eq!(names(&mail), HEADERS);

@@ -5,6 +5,7 @@
 //! the e-mail. STARTTLS is never skipped. Every step has a time limit.
 
 mod auth;
+mod body;
 mod breaker;
 mod conversation;
 mod dummy;
@@ -22,7 +23,7 @@ mod wire;
 pub use breaker::Breaker;
 pub use conversation::Conversation;
 pub use dummy::Dummy;
-pub use email::{Draft, MimeError, assemble};
+pub use email::{Draft, Letterhead, MimeError};
 pub use fault::{Fault, FaultCause, Phase, Reply};
 pub use handover::{Handover, Refusal};
 pub use parcel::{Outlet, Parcel};

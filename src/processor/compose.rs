@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::job::Job;
 use crate::domain::{DisplayName, EmailAddress};
-use crate::mailer::{Draft, assemble};
+use crate::mailer::Draft;
 use crate::render::Recipient;
 
 /// The whole e-mail, or why this notification can never be one. A panic on the way is this one's alone.
@@ -29,20 +29,18 @@ fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
     };
     let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
     let boundary = boundary_id(&job.row.message_id);
-    let email = assemble(&Draft {
-        identity: &work.identity,
+    let draft = Draft {
         to: &to,
         to_name: &name,
         message_id: &job.row.message_id,
         date: job.created_at(),
         unsubscribe_url: unsubscribe.as_deref(),
         boundary_id: &boundary,
-        subject: &rendered.subject,
         text: &rendered.text,
         html: &rendered.html,
         calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
-    })
-    .map_err(|e| e.to_string())?;
+    };
+    let email = work.letterhead.assemble(&draft).map_err(|e| e.to_string())?;
     Ok((to, email))
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::lease::Lease;
 use crate::config::UrlTemplate;
 use crate::domain::{DispatchId, EventId, Identity, NotificationId};
+use crate::mailer::Letterhead;
 use crate::render::Composer;
 use crate::repository::{Taken, WorkRow};
 
@@ -17,6 +18,7 @@ pub(super) struct Work {
     pub(super) lease: Arc<Lease>,
     pub(super) composer: Composer,
     pub(super) identity: Identity,
+    pub(super) letterhead: Letterhead,
     pub(super) event_id: EventId,
     pub(super) unsubscribe_url: Option<UrlTemplate>,
     /// Every row is marked in the ledger before anything is done with it.

@@ -12,6 +12,7 @@ use super::lease::{Lease, lock};
 use super::work::{Course, Ended};
 use super::{Processor, intake};
 use crate::consumer::Delivery;
+use crate::mailer::Letterhead;
 use crate::policy::Plan;
 use crate::repository::{self, Claim, Start, Starting};
 
@@ -62,6 +63,7 @@ impl Processor {
         let (done, committed) = mpsc::unbounded_channel();
         let work = Arc::new(Work {
             lease,
+            letterhead: Letterhead::new(&plan.identity, composer.subject()),
             composer,
             event_id: plan.facts.event_id,
             identity: plan.identity,
