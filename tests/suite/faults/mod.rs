@@ -4,5 +4,6 @@
 
 mod broker;
 mod crash;
+mod outages;
 mod scene;
 mod workers;
