@@ -14,7 +14,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -207,6 +207,26 @@ impl Rabbit {
             .extend(["api", "connections", connection]);
         let answer = reqwest::Client::new().delete(url).send().await.unwrap();
         answer.status().is_success()
+    }
+
+    /// A user of the tests' broker, whose password is the name as well.
+    pub async fn add_user(&self, name: &str) {
+        let user = json!({"password": name, "tags": ""});
+        self.put(&format!("api/users/{name}"), &user).await;
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.put(&format!("api/permissions/%2F/{name}"), &all).await;
+    }
+
+    pub async fn remove_user(&self, name: &str) {
+        let url = api().join(&format!("api/users/{name}")).unwrap();
+        let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let url = api().join(path).unwrap();
+        let answer = reqwest::Client::new().put(url).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     /// Publishes JSON as a good publisher does: persistent, with a `message_id`, which is returned.

@@ -190,6 +190,15 @@ impl Scene {
         self.settings = self.settings.clone().set("LAVINMQ_URL", url);
     }
 
+    /// The workers to be started log in as this user, whose password is the name as well.
+    pub(super) fn log_in_as(&mut self, user: &str) {
+        let mut url = self.rabbit.url().clone();
+        url.set_port(Some(self.watch.port())).expect("an amqp URL");
+        url.set_username(user).expect("an amqp URL");
+        url.set_password(Some(user)).expect("an amqp URL");
+        self.settings = self.settings.clone().set("LAVINMQ_URL", url);
+    }
+
     /// Waits until so many dispatches are completed and nothing is left at the broker, neither in the queue
     /// nor in a worker's hand; says how long that took.
     pub(super) async fn settled(&self, count: usize) -> Duration {
