@@ -72,14 +72,12 @@ fn list(items: Vec<AMQPValue>) -> AMQPValue {
 fn kinds(queue: &str, other: &str) -> Vec<Foreign> {
     let routes = list(vec![text(other), text(queue)]);
     let trace = ("trace", text("abc"));
+    let traced = [trace.clone()];
     let own = [
-        trace.clone(),
+        trace,
         ("cc", text("in lower case it is any header")),
         ("x-retries", AMQPValue::LongLongInt(-7)),
-        (
-            "nested",
-            list(vec![AMQPValue::FieldTable(table(&[trace.clone()]))]),
-        ),
+        ("nested", list(vec![AMQPValue::FieldTable(table(&traced))])),
     ];
     let death = AMQPValue::FieldTable(table(&[
         ("count", AMQPValue::LongLongInt(99)),
@@ -100,10 +98,10 @@ fn kinds(queue: &str, other: &str) -> Vec<Foreign> {
         ("x-herald-dispatch", text("of another")),
     ];
     // Together with ours it would not fit into one frame, which closes the connection.
-    let huge = [("huge", text(&"x".repeat(130_000)))];
+    let huge = [("huge", text(&"x".repeat(130_800)))];
     let mut kinds = vec![
-        foreign("CC", &[trace.clone()], &[("CC", routes.clone())]),
-        foreign("BCC", &[trace.clone()], &[("BCC", routes.clone())]),
+        foreign("CC", &traced, &[("CC", routes.clone())]),
+        foreign("BCC", &traced, &[("BCC", routes.clone())]),
         foreign("dead-lettering", &own, &detour),
         foreign("a history", &[], &history),
         foreign("own headers", &own, &[]),
@@ -175,9 +173,12 @@ impl Expected {
             .clone();
         assert!(OURS.iter().all(|ours| headers.remove(*ours).is_some()), "{name}");
         let dispatch = headers.remove("x-herald-dispatch");
+        let known = self.reason == "message-id-conflict";
+        assert_eq!(dispatch.is_some(), known, "{name}");
         assert_ne!(dispatch, Some(text("of another")), "{name}");
         let kept = self.kept.headers().clone().expect("headers");
-        assert_eq!(&headers, kept.inner(), "{name}");
+        // Without their values, one of which is huge.
+        assert!(&headers == kept.inner(), "{name}: {:?}", headers.keys());
         assert_eq!(
             letter.properties.clone().with_headers(FieldTable::default()),
             self.kept.clone().with_headers(FieldTable::default()),
