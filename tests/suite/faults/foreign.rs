@@ -209,7 +209,7 @@ async fn publish_all(scene: &Scene, other: &str) -> BTreeMap<String, Expected> {
 #[tokio::test]
 async fn foreign_properties(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let mut tally = Tally::new("messages: foreign properties on bad bodies", kind, 0);
-    for _ in 0..runs(1).min(20) {
+    for _ in 0..runs(1).min(10) {
         let mut scene = Scene::new(kind).await;
         let dead = scene.rabbit.dead();
         let other = format!("{}-other", scene.rabbit.broker.queue);

@@ -1,8 +1,10 @@
 //! The broker goes away and comes back, or takes the message away.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
+use tokio::sync::watch;
 
 use super::scene::*;
 use crate::support::database::Kind;
@@ -10,7 +12,7 @@ use crate::support::link::Link;
 use crate::support::mailed::slow_relay;
 use crate::support::node::Node;
 use crate::support::rabbit::Rabbit;
-use crate::support::smtp::SmtpServer;
+use crate::support::smtp::{Action, At, Event, Options, SmtpServer};
 use crate::support::worker::Worker;
 use crate::support::{proxy, until};
 
@@ -24,6 +26,20 @@ fn kinds(short: Kind) -> Vec<Kind> {
     } else {
         vec![short]
     }
+}
+
+/// In turn a relay that takes no more than the first 100 e-mails before it is told to, and one that has taken
+/// everything by the time a node is back.
+async fn relay_until(run: usize) -> (watch::Sender<bool>, SmtpServer) {
+    let (open, gate) = watch::channel(run % 2 == 1);
+    let taken = AtomicUsize::new(0);
+    let script = move |event: &Event| {
+        let dot = event.at == At::Dot;
+        let waits = dot && taken.fetch_add(1, Ordering::Relaxed) >= 100 && !*gate.borrow();
+        let delay = Action::Delay(Duration::from_millis(40));
+        dot.then(|| if waits { Action::Until(gate.clone()) } else { delay })
+    };
+    (open, SmtpServer::start(Options::default().script(script)).await)
 }
 
 /// In turn a relay that has taken everything before the fault ends, and one that has not.
@@ -61,8 +77,8 @@ async fn ended_and_started_again(#[case] fault: &'static str, #[case] kill: bool
     let mut moments = Moments(0x3c6e_f372);
     for kind in kinds(short) {
         let mut tally = Tally::new(fault, kind, 0);
-        for run in 0..runs(1).min(10) {
-            let smtp = relay(run + usize::from(kill), 40, 300).await;
+        for run in 0..runs(1).min(8) {
+            let (open, smtp) = relay_until(run).await;
             let mut scene = Scene::at(kind, smtp, Rabbit::at(node.url()).await).await;
             scene.db.add_people(7, MANY);
             let mut worker = scene.settings.start().await;
@@ -77,6 +93,13 @@ async fn ended_and_started_again(#[case] fault: &'static str, #[case] kill: bool
             scene.rabbit.reconnect().await;
             let back = Instant::now();
             one_more(&scene, &mut worker).await;
+            if !*open.borrow() {
+                until("the message again", LIMIT, async || {
+                    (scene.watch.in_hand() > 0).then_some(())
+                })
+                .await;
+                open.send_replace(true);
+            }
             scene.settled(2).await;
             let recovery = back.elapsed();
             assert!(worker.log().contains("lost the broker"));
@@ -123,7 +146,7 @@ async fn down_at_the_start(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
         Moments(0x7137_4491),
         Tally::new("broker: down at the start", kind, 0),
     );
-    for _ in 0..runs(1).min(20) {
+    for _ in 0..runs(1).min(10) {
         let mut scene = Scene::new(kind).await;
         let queue = &scene.rabbit.broker.queue;
         scene
@@ -167,7 +190,7 @@ async fn black_hole(
     let (hole, heartbeat, slow) = if full() { (30, long, 1200) } else { (5, short, 200) };
     let query = heartbeat.map(|seconds| format!("heartbeat={seconds}"));
     let (mut moments, mut tally) = (Moments(0xa54f_f53a), Tally::new(fault, kind, 0));
-    for run in 0..runs(1).min(4) {
+    for run in 0..runs(1).min(3) {
         let smtp = relay(run + usize::from(kind == Kind::Postgres), 40, slow).await;
         let mut scene = Scene::with(kind, smtp).await;
         let link = Link::start(scene.watch.port()).await;
