@@ -12,6 +12,7 @@ mod mailer;
 mod main_job;
 mod missing;
 mod poison;
+mod reasons;
 mod redelivery;
 mod relay;
 mod scripted;

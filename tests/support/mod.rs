@@ -5,8 +5,10 @@
 pub mod certs;
 pub mod command;
 pub mod database;
+pub mod link;
 pub mod mail;
 pub mod mailed;
+pub mod node;
 pub mod proxy;
 pub mod rabbit;
 pub mod smtp;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use herald::config::BrokerConfig;
@@ -13,7 +14,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -26,14 +27,32 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A queue of one test's own, and a plain client beside Herald.
 pub struct Rabbit {
     pub broker: BrokerConfig,
+    url: Url,
     connection: Connection,
     channel: Channel,
+    /// Messages that the broker took into the main queue.
+    published: AtomicUsize,
 }
 
 impl Rabbit {
     /// A name that no other test uses; no queue is declared.
     pub async fn new() -> Self {
-        let url = address().to_string();
+        let url = address();
+        let connected = connect(&url).await;
+        Self::on(
+            url,
+            connected.expect("the broker at HERALD_TEST_AMQP must be running"),
+        )
+    }
+
+    /// The same at another broker, as soon as it is up. What asks the management API asks that of the
+    /// tests' broker all the same.
+    pub async fn at(url: Url) -> Self {
+        let connected = up(&url).await;
+        Self::on(url, connected)
+    }
+
+    fn on(url: Url, (connection, channel): (Connection, Channel)) -> Self {
         let queue = format!("test-{}", uuid::Uuid::new_v4());
         let broker = BrokerConfig {
             url: url.as_str().into(),
@@ -41,19 +60,28 @@ impl Rabbit {
             queue,
             prefetch: 10,
         };
-        let connection = Connection::connect(&url, ConnectionProperties::default())
-            .await
-            .expect("the broker at HERALD_TEST_AMQP must be running");
-        let channel = connection.create_channel().await.unwrap();
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .unwrap();
         Self {
             broker,
+            url,
             connection,
             channel,
+            published: AtomicUsize::new(0),
         }
+    }
+
+    /// Connects anew, as soon as the broker is up again.
+    pub async fn reconnect(&mut self) {
+        (self.connection, self.channel) = up(&self.url).await;
+    }
+
+    /// The broker's URL.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Messages that were published to the main queue, and confirmed.
+    pub fn published(&self) -> usize {
+        self.published.load(Ordering::Relaxed)
     }
 
     pub fn dead(&self) -> String {
@@ -81,6 +109,7 @@ impl Rabbit {
     /// Publishes to the main queue, which must exist.
     pub async fn publish(&self, body: &[u8], properties: BasicProperties) {
         self.publish_to(&self.broker.queue, body, properties).await;
+        self.published.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Publishes to any queue, which must exist.
@@ -180,6 +209,26 @@ impl Rabbit {
         answer.status().is_success()
     }
 
+    /// A user of the tests' broker, whose password is the name as well.
+    pub async fn add_user(&self, name: &str) {
+        let user = json!({"password": name, "tags": ""});
+        self.put(&format!("api/users/{name}"), &user).await;
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.put(&format!("api/permissions/%2F/{name}"), &all).await;
+    }
+
+    pub async fn remove_user(&self, name: &str) {
+        let url = api().join(&format!("api/users/{name}")).unwrap();
+        let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let url = api().join(path).unwrap();
+        let answer = reqwest::Client::new().put(url).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     /// Publishes JSON as a good publisher does: persistent, with a `message_id`, which is returned.
     pub async fn send(&self, message: &Value) -> String {
         let id = uuid::Uuid::new_v4().to_string();
@@ -229,7 +278,19 @@ impl Rabbit {
     }
 }
 
-/// The broker's URL.
+async fn connect(url: &Url) -> lapin::Result<(Connection, Channel)> {
+    let connection = Connection::connect(url.as_str(), ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok((connection, channel))
+}
+
+async fn up(url: &Url) -> (Connection, Channel) {
+    let limit = Duration::from_mins(2);
+    until("a broker that is up", limit, async || connect(url).await.ok()).await
+}
+
+/// The tests' broker.
 pub fn address() -> Url {
     variable("HERALD_TEST_AMQP")
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +28,8 @@ pub struct Watch {
 struct Seen {
     ledger: Observer,
     acks: AtomicUsize,
+    /// Of each connection that may still be there.
+    connections: Mutex<Vec<Weak<Mutex<Deliveries>>>>,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -47,6 +49,7 @@ impl Watch {
         let seen = Arc::new(Seen {
             ledger,
             acks: AtomicUsize::new(0),
+            connections: Mutex::default(),
             wrong: Mutex::default(),
         });
         let forward = tokio::spawn(forward(listener, target, Arc::clone(&seen)));
@@ -65,6 +68,15 @@ impl Watch {
     /// Deliveries whose ack passed.
     pub fn acks(&self) -> usize {
         self.seen.acks.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries that the workers have in hand: not acked, and their connection is there.
+    pub fn in_hand(&self) -> usize {
+        let connections = self.seen.connections.lock().unwrap();
+        let there = connections.iter().filter_map(Weak::upgrade);
+        there
+            .map(|deliveries| deliveries.lock().unwrap().open.len())
+            .sum()
     }
 
     /// Panics if an ack came too early or a `sent` row changed.
@@ -106,6 +118,7 @@ async fn forward(listener: TcpListener, target: String, seen: Arc<Seen>) {
             let _ = (near.set_nodelay(true), far.set_nodelay(true));
             let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
             let deliveries = Arc::new(Mutex::new(Deliveries::default()));
+            seen.connections.lock().unwrap().push(Arc::downgrade(&deliveries));
             // The end of one direction is the end of both.
             tokio::select! {
                 _ = client(from_near, to_far, &deliveries, &seen) => {}

@@ -29,7 +29,7 @@ impl Settings {
     pub fn new(database: &TestDatabase, rabbit: &Rabbit) -> Self {
         Self(Vec::new())
             .set("DATABASE_URL", database.url())
-            .set("LAVINMQ_URL", rabbit::address())
+            .set("LAVINMQ_URL", rabbit.url())
             .set("LAVINMQ_QUEUE", &rabbit.broker.queue)
             .set("LOG_FILE", "")
     }

@@ -10,7 +10,7 @@ use crate::support::database::Kind;
 async fn connection_closed_by_the_broker(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let (mut moments, mut tally) = (
         Moments(0x1656_67b1),
-        Tally::new("broker closes the connection", kind, 0),
+        Tally::new("broker: closes the connection", kind, 0),
     );
     for _ in 0..runs(1).min(5) {
         let scene = Scene::new(kind).await;

@@ -8,7 +8,10 @@ use crate::support::database::Kind;
 #[rstest]
 #[tokio::test]
 async fn killed_at_any_moment(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
-    let (mut moments, mut tally) = (Moments(0x9e37_79b9), Tally::new("kill -9", kind, IN_FLIGHT));
+    let (mut moments, mut tally) = (
+        Moments(0x9e37_79b9),
+        Tally::new("crash: kill -9", kind, IN_FLIGHT),
+    );
     for _ in 0..runs(3) {
         let scene = Scene::new(kind).await;
         scene.db.add_people(7, PEOPLE);
@@ -27,7 +30,7 @@ async fn killed_at_any_moment(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind
 #[rstest]
 #[tokio::test]
 async fn stopped_at_any_moment(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
-    let (mut moments, mut tally) = (Moments(0x2545_f491), Tally::new("SIGTERM", kind, 0));
+    let (mut moments, mut tally) = (Moments(0x2545_f491), Tally::new("crash: SIGTERM", kind, 0));
     for _ in 0..runs(2) {
         let scene = Scene::new(kind).await;
         scene.db.add_people(7, PEOPLE);

@@ -4,5 +4,7 @@
 
 mod broker;
 mod crash;
+mod foreign;
+mod outages;
 mod scene;
 mod workers;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::mailed::{slow_relay, surplus};
-use crate::support::rabbit::{self, Rabbit};
+use crate::support::rabbit::Rabbit;
 use crate::support::smtp::SmtpServer;
 use crate::support::until;
 use crate::support::watch::Watch;
@@ -139,8 +139,13 @@ impl Scene {
     }
 
     pub(super) async fn with(kind: Kind, smtp: SmtpServer) -> Self {
-        let (db, rabbit) = (TestDatabase::new(kind), Rabbit::new().await);
-        let mut broker = rabbit::address();
+        Self::at(kind, smtp, Rabbit::new().await).await
+    }
+
+    /// At this broker.
+    pub(super) async fn at(kind: Kind, smtp: SmtpServer, rabbit: Rabbit) -> Self {
+        let db = TestDatabase::new(kind);
+        let mut broker = rabbit.url().clone();
         let target = format!("127.0.0.1:{}", broker.port().expect("a port"));
         let watch = Watch::start(target, db.observer()).await;
         broker.set_port(Some(watch.port())).expect("an amqp URL");
@@ -177,6 +182,41 @@ impl Scene {
         begun.elapsed()
     }
 
+    /// From now on the workers to be started reach the broker by way of `port`, with this in their URL.
+    pub(super) fn by_way_of(&mut self, port: u16, query: Option<&str>) {
+        let mut url = self.rabbit.url().clone();
+        url.set_port(Some(port)).expect("an amqp URL");
+        url.set_query(query);
+        self.settings = self.settings.clone().set("LAVINMQ_URL", url);
+    }
+
+    /// The workers to be started log in as this user, whose password is the name as well.
+    pub(super) fn log_in_as(&mut self, user: &str) {
+        let mut url = self.rabbit.url().clone();
+        url.set_port(Some(self.watch.port())).expect("an amqp URL");
+        url.set_username(user).expect("an amqp URL");
+        url.set_password(Some(user)).expect("an amqp URL");
+        self.settings = self.settings.clone().set("LAVINMQ_URL", url);
+    }
+
+    /// Waits until so many dispatches are completed and nothing is left at the broker, neither in the queue
+    /// nor in a worker's hand; says how long that took.
+    pub(super) async fn settled(&self, count: usize) -> Duration {
+        let begun = Instant::now();
+        self.completed(count).await;
+        let mut quiet = 0;
+        until("all is acked", LIMIT, async || {
+            let ready = self.rabbit.ready(&self.rabbit.broker.queue).await;
+            let acked = self.watch.acks() >= self.rabbit.published();
+            let left = ready != Some(0) || self.watch.in_hand() > 0;
+            // Looked at thrice: a message may be on its way between the two.
+            quiet = if acked && !left { quiet + 1 } else { 0 };
+            (quiet == 3).then_some(())
+        })
+        .await;
+        begun.elapsed()
+    }
+
     /// The end of a run in which nobody failed: the ledger says `sent` of all `people`, the relay has an
     /// acceptance for each of them, no ack came too early, and the queues are empty once the workers are
     /// gone.
@@ -194,7 +234,10 @@ impl Scene {
         for queue in [self.rabbit.broker.queue.clone(), self.rabbit.dead()] {
             assert_eq!(self.rabbit.ready(&queue).await, Some(0), "{queue}");
         }
-        assert!(self.watch.acks() > 0, "no ack was seen");
+        // Nothing is ready, dead or in a hand, so all that was published must have been acked.
+        let (acks, published) = (self.watch.acks(), self.rabbit.published());
+        assert!(acks > 0, "no ack was seen");
+        assert!(acks >= published, "{published} published, {acks} acked");
         self.rabbit.clean().await;
         Cost { copies, memory }
     }

@@ -7,7 +7,7 @@ use crate::support::database::Kind;
 
 #[tokio::test]
 async fn one_message_twice_at_two_workers() {
-    let mut tally = Tally::new("one message twice, two workers", Kind::Postgres, 0);
+    let mut tally = Tally::new("messages: one twice, two workers", Kind::Postgres, 0);
     for run in 0..runs(2).min(10) {
         let scene = Scene::new(Kind::Postgres).await;
         scene.db.add_people(7, PEOPLE);
@@ -30,7 +30,7 @@ async fn one_message_twice_at_two_workers() {
 async fn one_of_two_workers_killed_five_times() {
     const KILLS: usize = 5;
     let mut tally = Tally::new(
-        "one of two workers killed five times, three events",
+        "workers: one of two killed five times, three events",
         Kind::Postgres,
         KILLS * IN_FLIGHT,
     );
