@@ -31,7 +31,7 @@ pub(super) struct Senders {
     pub(super) lane: Arc<Lane>,
     pub(super) way: Way,
     pub(super) breaker: Arc<Breaker>,
-    pub(super) denials: Denials,
+    pub(super) denials: Denials<Job>,
     pub(super) rate: Option<Rate>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) writer: Writer<Ticket>,
@@ -123,9 +123,13 @@ impl Senders {
                 );
             }
         };
+        let denials = self.denials.so_far();
         let Some(handover) = self.hand_over(&mut open.outlet, &job, &to, &email).await else {
             return drop_job(&job);
         };
+        if matches!(handover, Handover::Accepted(_)) {
+            self.denials.accepted(denials);
+        }
         let lane_passes = self.observe(open, &mut job, &handover);
         let faults = (job.lane_faults, lane_passes);
         let now = (self.now)().naive_utc();
@@ -163,9 +167,6 @@ impl Senders {
                 if denial(handover).is_none() {
                     self.passed.fetch_add(1, Ordering::Relaxed);
                     self.breaker.passed();
-                }
-                if matches!(handover, Handover::Accepted(_)) {
-                    self.denials.accepted();
                 }
                 return false;
             }
