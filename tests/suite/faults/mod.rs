@@ -4,5 +4,9 @@
 
 mod broker;
 mod crash;
+mod relay;
+mod relay_down;
+mod relay_phases;
 mod scene;
+mod strikes;
 mod workers;
