@@ -23,7 +23,7 @@ async fn a_tenth_refused_for_now(
     #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
 ) {
     let mut tally = Tally::new(fault, kind, 0);
-    for run in 0..runs(1).min(20) {
+    for run in 0..runs(1).min(10) {
         let strikes = Strikes::new(0x2f6b_1c3d + run as u64, 10, usize::MAX);
         let smtp = strikes.relay(offers(run), at, Action::Reply(reply)).await;
         let scene = scene(kind, smtp, PEOPLE).await;
@@ -43,7 +43,7 @@ async fn a_tenth_refused_for_now(
 async fn two_of_a_hundred_refused_for_good(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     const REPLY: &str = "550 5.1.1 no such user here";
     let mut tally = Tally::new("550 for 2 % of the recipients", kind, 0);
-    for run in 0..runs(1).min(20) {
+    for run in 0..runs(1).min(10) {
         let refused = move |to: &str| {
             let number = to.trim_start_matches("person").split('@').next();
             number.is_some_and(|n| n.parse().is_ok_and(|n: usize| n % 50 == (7 * run) % 50))
@@ -97,7 +97,7 @@ async fn silent_after_the_dot(
         accepted
     };
     let mut tally = Tally::new(fault, (Kind::Sqlite, on_unknown), bound);
-    for run in 0..runs(1).min(10) {
+    for run in 0..runs(1).min(5) {
         let offers = offers(run);
         let strikes = Strikes::new(0x1b87_3593 + run as u64, 10, HANGS);
         let smtp = strikes.relay(offers, At::Dot, action.clone()).await;
@@ -153,7 +153,7 @@ async fn silent_after_the_dot(
 #[tokio::test]
 async fn slow(#[case] fault: &'static str, #[case] action: Action) {
     let mut tally = Tally::new(fault, Kind::Sqlite, 0);
-    for run in 0..runs(1).min(10) {
+    for run in 0..runs(1).min(5) {
         let action = action.clone();
         let smtp = scripted(offers(run), move |_| Some(action.clone())).await;
         let scene = scene(Kind::Sqlite, smtp, FEW / 2).await;

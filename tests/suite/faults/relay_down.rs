@@ -16,9 +16,14 @@ const CONNECTIONS: usize = 20;
 /// Bursts of that many tries before and between the probes of half a minute.
 const BURSTS: usize = 8;
 
-/// Up to two seconds, in the long form up to half a minute for the first runs.
+/// Up to two seconds, in the long form half a minute for the first run.
 fn outage(moments: &mut Moments, run: usize) -> Duration {
-    moments.next(if full() && run < 3 { 30_000 } else { 2_000 })
+    let short = moments.next(2_000);
+    if full() && run == 0 {
+        Duration::from_secs(30)
+    } else {
+        short
+    }
 }
 
 /// Nobody listens at the relay's port for a while: from the first on, or after having broken all that was
@@ -34,7 +39,7 @@ async fn refused(
 ) {
     let mut moments = Moments(0x7f4a_7c15);
     let mut tally = Tally::new(fault, kind, if mid_run { CONNECTIONS } else { 0 });
-    for run in 0..runs(1).min(20) {
+    for run in 0..runs(1).min(8) {
         let smtp = scripted(offers(run), |_| None).await;
         let scene = scene(kind, smtp, 2 * PEOPLE).await;
         let (port, target) = (free_port(), format!("127.0.0.1:{}", scene.smtp.port()));
@@ -82,7 +87,7 @@ async fn refused(
 async fn shutting_down(#[case] fault: &'static str, #[case] at: At) {
     let mut moments = Moments(0x3c6e_f372);
     let mut tally = Tally::new(fault, Kind::Sqlite, 0);
-    for run in 0..runs(1).min(20) {
+    for run in 0..runs(1).min(8) {
         let strikes = Strikes::new(1, 100, usize::MAX);
         let action = Action::ReplyAndClose("421 4.3.2 shutting down");
         let smtp = strikes.relay(offers(run), at, action).await;
@@ -120,7 +125,7 @@ async fn shutting_down(#[case] fault: &'static str, #[case] at: At) {
 async fn denied(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let mut moments = Moments(0x1f83_d9ab);
     let mut tally = Tally::new("554 5.7.1 to everyone", kind, 0);
-    for run in 0..runs(2).min(20) {
+    for run in 0..runs(2).min(8) {
         let strikes = Strikes::new(1, 100, usize::MAX);
         let action = Action::Reply("554 5.7.1 Relay access denied");
         let smtp = strikes.relay(offers(run), At::Rcpt, action).await;
@@ -146,17 +151,18 @@ async fn denied(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
 
 /// `451` to everybody for ten minutes: the message is acked meanwhile, the sweeper does the rest.
 #[rstest]
-#[case::recipient("451 to everyone for minutes at RCPT", At::Rcpt)]
-#[case::dot("451 to everyone for minutes at the dot", At::Dot)]
+#[case::recipient("451 to everyone for ten minutes at RCPT", At::Rcpt, Kind::Sqlite, 10)]
+#[case::dot("451 to everyone for two minutes at the dot", At::Dot, Kind::Postgres, 2)]
 #[tokio::test]
 async fn busy_for_minutes(
     #[case] fault: &'static str,
     #[case] at: At,
-    #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
+    #[case] kind: Kind,
+    #[case] minutes: u64,
 ) {
     let (time, schedule) = if full() {
         (
-            Duration::from_mins(10),
+            Duration::from_mins(minutes),
             format!("5s,10s,20s{}", ",30s".repeat(27)),
         )
     } else {
