@@ -10,7 +10,7 @@ use crate::support::database::Kind;
 use crate::support::smtp::{Action, At};
 
 /// For rows that take the worker's whole time limits.
-const FEW: usize = 100;
+const FEW: usize = 60;
 
 #[rstest]
 #[case::recipient("450 to a tenth of the recipients", At::Rcpt, "450 4.2.1 mailbox busy")]
@@ -25,7 +25,7 @@ async fn a_tenth_refused_for_now(
     let mut tally = Tally::new(fault, kind, 0);
     for run in 0..runs(1).min(10) {
         let strikes = Strikes::new(0x2f6b_1c3d + run as u64, 10, usize::MAX);
-        let smtp = strikes.relay(offers(run), at, Action::Reply(reply)).await;
+        let smtp = strikes.relay(offers(at, run), at, Action::Reply(reply)).await;
         let scene = scene(kind, smtp, PEOPLE).await;
         let worker = scene.settings.start().await;
         scene.publish(7).await;
@@ -48,7 +48,7 @@ async fn two_of_a_hundred_refused_for_good(#[values(Kind::Sqlite, Kind::Postgres
             let number = to.trim_start_matches("person").split('@').next();
             number.is_some_and(|n| n.parse().is_ok_and(|n: usize| n % 50 == (7 * run) % 50))
         };
-        let smtp = scripted(offers(run), move |event| {
+        let smtp = scripted(offers(At::Rcpt, run), move |event| {
             (event.at == At::Rcpt && refused(&event.recipient)).then_some(Action::Reply(REPLY))
         })
         .await;
@@ -98,15 +98,15 @@ async fn silent_after_the_dot(
     };
     let mut tally = Tally::new(fault, (Kind::Sqlite, on_unknown), bound);
     for run in 0..runs(1).min(5) {
-        let offers = offers(run);
-        let strikes = Strikes::new(0x1b87_3593 + run as u64, 10, HANGS);
+        let offers = offers(At::Dot, run);
+        let strikes = Strikes::new(0x1b87_3593 + run as u64, 50, HANGS);
         let smtp = strikes.relay(offers, At::Dot, action.clone()).await;
         let scene = scene(Kind::Sqlite, smtp, FEW).await;
         let settings = scene
             .settings
             .clone()
             .set("ON_UNKNOWN", format!("{on_unknown:?}").to_lowercase());
-        let worker = settings.set("SMTP_DATA_TIMEOUT", "4s").start().await;
+        let worker = settings.set("SMTP_DATA_TIMEOUT", "10s").start().await;
         scene.publish(7).await;
         // What was sent behind a swallowed one, before its reply was due, is as unknown.
         let behind = if offers.contains(&"CHUNKING") {
@@ -155,13 +155,13 @@ async fn slow(#[case] fault: &'static str, #[case] action: Action) {
     let mut tally = Tally::new(fault, Kind::Sqlite, 0);
     for run in 0..runs(1).min(5) {
         let action = action.clone();
-        let smtp = scripted(offers(run), move |_| Some(action.clone())).await;
-        let scene = scene(Kind::Sqlite, smtp, FEW / 2).await;
+        let smtp = scripted(offers(At::Dot, run), move |_| Some(action.clone())).await;
+        let scene = scene(Kind::Sqlite, smtp, FEW).await;
         let worker = scene.settings.start().await;
         scene.publish(7).await;
         let recovery = scene.completed(1).await;
         assert_eq!(charged(&scene), 0, "nobody pays for a slow relay");
-        tally.add(scene.end(vec![worker], FEW / 2).await, recovery);
+        tally.add(scene.end(vec![worker], FEW).await, recovery);
     }
     tally.tell();
 }

@@ -40,7 +40,7 @@ async fn refused(
     let mut moments = Moments(0x7f4a_7c15);
     let mut tally = Tally::new(fault, kind, if mid_run { CONNECTIONS } else { 0 });
     for run in 0..runs(1).min(8) {
-        let smtp = scripted(offers(run), |_| None).await;
+        let smtp = scripted(offers(At::Connect, run), |_| None).await;
         let scene = scene(kind, smtp, 2 * PEOPLE).await;
         let (port, target) = (free_port(), format!("127.0.0.1:{}", scene.smtp.port()));
         let proxy = if mid_run {
@@ -90,7 +90,8 @@ async fn shutting_down(#[case] fault: &'static str, #[case] at: At) {
     for run in 0..runs(1).min(8) {
         let strikes = Strikes::new(1, 100, usize::MAX);
         let action = Action::ReplyAndClose("421 4.3.2 shutting down");
-        let smtp = strikes.relay(offers(run), at, action).await;
+        let offers = offers(at, run);
+        let smtp = strikes.relay(offers, at, action).await;
         let scene = scene(Kind::Sqlite, smtp, 2 * PEOPLE).await;
         let worker = scene.settings.start().await;
         if at == At::Greeting {
@@ -111,7 +112,7 @@ async fn shutting_down(#[case] fault: &'static str, #[case] at: At) {
         let (charged, recovery) = (charged(&scene), strikes.since());
         // A relay that closes over unread commands may take its last words with it.
         assert!(
-            !offers(run).is_empty() || charged == 0,
+            !offers.is_empty() || charged == 0,
             "{charged} charged for the relay's fault"
         );
         tally.add(scene.end(vec![worker], 2 * PEOPLE).await, recovery);
@@ -125,10 +126,10 @@ async fn shutting_down(#[case] fault: &'static str, #[case] at: At) {
 async fn denied(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let mut moments = Moments(0x1f83_d9ab);
     let mut tally = Tally::new("554 5.7.1 to everyone", kind, 0);
-    for run in 0..runs(2).min(8) {
+    for run in 0..runs(1).min(8) {
         let strikes = Strikes::new(1, 100, usize::MAX);
         let action = Action::Reply("554 5.7.1 Relay access denied");
-        let smtp = strikes.relay(offers(run), At::Rcpt, action).await;
+        let smtp = strikes.relay(offers(At::Rcpt, run), At::Rcpt, action).await;
         let scene = scene(kind, smtp, 2 * PEOPLE).await;
         let worker = scene.settings.start().await;
         scene.publish(7).await;
@@ -166,12 +167,12 @@ async fn busy_for_minutes(
             format!("5s,10s,20s{}", ",30s".repeat(27)),
         )
     } else {
-        (Duration::from_secs(12), format!("1s{}", ",2s".repeat(27)))
+        (Duration::from_secs(8), format!("1s{}", ",2s".repeat(27)))
     };
     let mut tally = Tally::new(fault, kind, 0);
     let strikes = Strikes::new(1, 100, usize::MAX);
     let smtp = strikes
-        .relay(offers(1), at, Action::Reply("451 4.3.0 busy"))
+        .relay(offers(at, 0), at, Action::Reply("451 4.3.0 busy"))
         .await;
     let scene = scene(kind, smtp, PEOPLE).await;
     let settings = scene.settings.clone().set("RETRY_SCHEDULE", schedule);

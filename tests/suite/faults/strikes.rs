@@ -12,9 +12,9 @@ use crate::support::worker::Settings;
 const SCHEDULE: &str =
     "1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s";
 
-/// What the relay offers: each run another.
-pub(super) fn offers(run: usize) -> &'static [&'static str] {
-    [&[][..], &["PIPELINING", "CHUNKING"], &["PIPELINING"]][run % 3]
+/// What the relay offers: each run another, and each point of the conversation begins with another.
+pub(super) fn offers(at: At, run: usize) -> &'static [&'static str] {
+    [&[][..], &["PIPELINING", "CHUNKING"], &["PIPELINING"]][(at as usize + run) % 3]
 }
 
 /// When a fault strikes, and when it did.
