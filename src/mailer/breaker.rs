@@ -129,7 +129,10 @@ impl Breaker {
 
     /// Closes the lane for what the relay says of the sender.
     pub fn denied(&self, reply: &super::fault::Reply) {
-        tracing::error!(relay = self.relay, %reply, "the relay denies everybody: the lane is closed; nobody is failed for it");
+        // Those under way when it closed are denied as well.
+        if self.closed.borrow().is_none() {
+            tracing::error!(relay = self.relay, %reply, "the relay denies everybody: the lane is closed; nobody is failed for it");
+        }
         self.failing.store(true, Ordering::Relaxed);
         self.close();
     }

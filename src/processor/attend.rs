@@ -37,7 +37,15 @@ impl Senders {
     /// From what became of a job to its outcome on the way into the ledger. `blamed`: the lane has been
     /// told of this failure.
     pub(super) fn attend(&self, open: &mut Open, load: Load, handover: Handover, blamed: &mut bool) {
-        let Load { mut job, permit, .. } = load;
+        let Load {
+            mut job,
+            permit,
+            denials,
+            ..
+        } = load;
+        if matches!(handover, Handover::Accepted(_)) {
+            self.denials.accepted(denials);
+        }
         let lane_passes = self.observe(open, &mut job, &handover, blamed);
         let faults = (job.lane_faults, lane_passes);
         let now = (self.now)().naive_utc();
@@ -77,9 +85,6 @@ impl Senders {
                 if denial(handover).is_none() {
                     self.passed.fetch_add(1, Ordering::Relaxed);
                     self.breaker.passed();
-                }
-                if matches!(handover, Handover::Accepted(_)) {
-                    self.denials.accepted();
                 }
                 return false;
             }

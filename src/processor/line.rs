@@ -19,6 +19,8 @@ pub(super) struct Load {
     pub(super) permit: OwnedSemaphorePermit,
     /// Its text may have left.
     pub(super) let_go: AtomicBool,
+    /// Denials that were known when it was put on the line.
+    pub(super) denials: u64,
 }
 
 /// A connection, while there is one, and the jobs on it in the order of their outcomes.

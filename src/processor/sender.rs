@@ -31,7 +31,7 @@ pub(super) struct Senders {
     pub(super) lane: Arc<Lane>,
     pub(super) way: Way,
     pub(super) breaker: Arc<Breaker>,
-    pub(super) denials: Denials,
+    pub(super) denials: Denials<Job>,
     pub(super) rate: Option<Rate>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) writer: Writer<Ticket>,
@@ -131,6 +131,7 @@ impl Senders {
         if job.work.marked && !self.mark(&job).await {
             return drop_job(&job);
         }
+        let denials = self.denials.so_far();
         match compose(&job) {
             Ok((to, email)) => {
                 open.outlet.add(Parcel {
@@ -144,6 +145,7 @@ impl Senders {
                     job,
                     permit,
                     let_go: AtomicBool::new(false),
+                    denials,
                 });
             }
             Err(error) => {

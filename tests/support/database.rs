@@ -360,12 +360,13 @@ impl Observer {
     }
 
     /// How many rows of the running dispatch for this `message_id` are open. None of a parked one count:
-    /// its message may be acked.
+    /// its message may be acked; nor does one that a sweeper has taken up from there, perhaps before the ack
+    /// came by: then whoever runs it has not got the message.
     pub fn open_rows_of(&self, message_id: &str) -> Option<i64> {
         // Ids of tests have no quotes.
         let query = diesel::sql_query(format!(
             "SELECT COUNT(*) AS count FROM notifications n JOIN dispatches d ON d.id = n.dispatch_id \
-             WHERE d.message_id = '{message_id}' AND d.status = 'running' AND n.status IN ('pending', 'sending')"
+             WHERE d.message_id = '{message_id}' AND d.status = 'running' AND d.has_delivery AND n.status IN ('pending', 'sending')"
         ));
         let counts: Vec<Count> = try_connected!(self.kind, &self.address, conn => query.load(conn))?;
         counts.first().map(|c| c.count)
