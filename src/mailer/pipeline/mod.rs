@@ -127,7 +127,8 @@ impl Pipeline {
 
     /// Which command comes next where none awaits its reply.
     pub(super) fn stands_at(&self) -> Phase {
-        match self.flying.front().map(|flying| flying.progress) {
+        let mut under_way = self.flying.iter().map(|flying| flying.progress);
+        match under_way.find(|progress| *progress != Progress::Over) {
             Some(Progress::Mail) => Phase::Rcpt,
             Some(Progress::Rcpt | Progress::Data | Progress::Asked | Progress::Text) => Phase::Data,
             Some(Progress::Nothing | Progress::Over) | None => Phase::Mail,

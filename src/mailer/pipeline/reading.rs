@@ -1,6 +1,8 @@
 //! What each reply means.
 
-use super::{Pace, Pipeline, Progress, Step, unexpected};
+use std::collections::VecDeque;
+
+use super::{Flying, Pace, Pipeline, Progress, Step, unexpected};
 use crate::mailer::fault::{Fault, FaultCause, Phase, Reply};
 use crate::mailer::handover::{Handover, refused};
 
@@ -20,7 +22,7 @@ impl Pipeline {
         if code == 421 {
             return Err(Fault::new(phase, FaultCause::Reply(reply())));
         }
-        let (pace, Some(flying)) = (self.pace, self.flying.front_mut()) else {
+        let (pace, Some(flying)) = (self.pace, first(&mut self.flying)) else {
             return between(step, code, reply);
         };
         let wanted = if step == Step::Data { 3 } else { 2 };
@@ -60,7 +62,7 @@ impl Pipeline {
     /// RFC 2920 3.1: a relay that refused the recipient and yet says 354 gets a dot alone. Had it refused
     /// only the sender, that would hand an empty e-mail over.
     fn void(&mut self, reply: &Reply, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let Some(flying) = self.flying.front_mut() else {
+        let Some(flying) = first(&mut self.flying) else {
             return Ok(());
         };
         let refused_at = match &flying.outcome {
@@ -76,6 +78,11 @@ impl Pipeline {
         self.command(Step::Void, ".\r\n", out);
         Ok(())
     }
+}
+
+/// The e-mail that replies are for: those before it are over.
+fn first(flying: &mut VecDeque<Flying>) -> Option<&mut Flying> {
+    flying.iter_mut().find(|f| f.progress != Progress::Over)
 }
 
 /// A reply that belongs to no e-mail.
