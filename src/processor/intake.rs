@@ -13,6 +13,7 @@ use super::holder;
 use super::lease::Backing;
 use crate::consumer::Delivery;
 use crate::domain::{DispatchId, DispatchStatus};
+use crate::failpoint;
 use crate::message::EventMessage;
 use crate::policy::{self, Plan};
 use crate::render::Composer;
@@ -210,10 +211,12 @@ async fn accept(
     new.conflicts = conflicts;
     let (who, others) = (engine.claimant(true), others.to_vec());
     let began = Instant::now();
+    failpoint::reached("s2-before");
     let accepted = engine
         .db
         .write(move |conn| repository::accept(conn, &new, &who, &others))
         .await;
+    failpoint::reached("s2-after");
     Ok((accepted.map_err(Refused::Database)?, began))
 }
 

@@ -17,6 +17,7 @@ use super::outcome::{Next, judge, log};
 use super::way::{Open, Way, quit};
 use crate::config::DeliveryConfig;
 use crate::domain::EmailAddress;
+use crate::failpoint;
 use crate::mailer::{Breaker, Fault, FaultCause, Handover, Outlet, Parcel, Phase};
 use crate::repository::{Entry, Outcome, Writer};
 
@@ -126,6 +127,7 @@ impl Senders {
         let Some(handover) = self.hand_over(&mut open.outlet, &job, &to, &email).await else {
             return drop_job(&job);
         };
+        failpoint::reached("s4-after-reply");
         let lane_passes = self.observe(open, &mut job, &handover);
         let faults = (job.lane_faults, lane_passes);
         let now = (self.now)().naive_utc();
@@ -202,6 +204,7 @@ impl Senders {
         let go_ahead = || {
             let holds = job.work.lease.holds(Instant::now());
             let_go.store(holds, Ordering::Relaxed);
+            failpoint::reached("s4-before-dot");
             holds
         };
         let handover = self

@@ -16,6 +16,7 @@ use super::job::{Done, How, Job, Work};
 use super::outcome::LONGEST_DELAY;
 use super::reading::{self, Brought, Reading, Stage};
 use crate::domain::{DispatchStatus, NotificationId};
+use crate::failpoint;
 use crate::repository::{self, Counts, DbError, End};
 
 /// Waits between tries while the database is away.
@@ -191,12 +192,14 @@ impl Course {
     async fn finish(&mut self) -> Result<End, DbError> {
         let lease = Arc::clone(&self.work.lease);
         let now = (self.engine.now)().naive_utc();
+        failpoint::reached("s6-before");
         let end = self
             .engine
             .db
             .write(move |conn| repository::finish(conn, lease.dispatch, lease.token, now));
         let end = end.await?;
         if matches!(end, End::Reached(..)) {
+            failpoint::reached("s6-closed");
             self.engine.leases.drop_lease(&self.work.lease);
         }
         Ok(end)
