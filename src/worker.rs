@@ -128,7 +128,7 @@ async fn attend(
             }
         }
     }
-    if let (Verdict::Ack, Some(dispatch)) = (&verdict, dispatch) {
+    if let (Verdict::Ack | Verdict::DeadLetter(_), Some(dispatch)) = (&verdict, dispatch) {
         // Full only while the broker is slow; a proof that is missing costs nothing but a repetition.
         let _ = acked.send((delivery, dispatch)).await;
     }

@@ -20,7 +20,7 @@ use crate::failpoint;
 use crate::repository::{self, Counts, DbError, End};
 
 /// Waits between tries while the database is away.
-const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often a dispatch that reads nothing looks whether its lease is to be trusted again.
 const TRUST_PAUSE: Duration = Duration::from_millis(250);

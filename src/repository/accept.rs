@@ -9,6 +9,7 @@ use super::connection::AnyConnection;
 use super::error::DbError;
 use super::lease::{Claim, Seen, claim_free};
 use super::schema::{dispatches, participants};
+use super::start::GIVEN_UP;
 use crate::domain::{DispatchId, DispatchStatus, EventId, LeaseToken, TenantId};
 
 /// Equal messages without id that are looked at, newest first.
@@ -131,9 +132,12 @@ fn accept_anonymous(
         .iter()
         .find(|r| new.redelivered && !r.ack_proven && r.status != DispatchStatus::Running.as_str());
     if let Some(row) = absorbed {
-        diesel::update(dispatches::table.find(&row.id))
-            .set(dispatches::ack_proven.eq(true))
-            .execute(conn)?;
+        // Of one that was given up the dead letter may be missing, and comes first.
+        if row.error.as_deref() != Some(GIVEN_UP) {
+            diesel::update(dispatches::table.find(&row.id))
+                .set(dispatches::ack_proven.eq(true))
+                .execute(conn)?;
+        }
         return Ok(Accepted::Settled(row.id()?, row.status()?));
     }
     let number = equal
@@ -242,6 +246,7 @@ struct Row {
     lease_holder: Option<String>,
     has_delivery: bool,
     ack_proven: bool,
+    error: Option<String>,
 }
 
 impl Row {

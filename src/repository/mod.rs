@@ -43,7 +43,7 @@ pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_
 pub use reopen::{Reopened, reopen_dead};
 pub use retention::forget;
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
-pub use start::{Start, Starting, begin, give_up, look};
+pub use start::{Start, Starting, begin, give_up, given_up, look};
 pub use sweep::{Unattended, due, running};
 pub use test_data::{add_participants, known_participants, put_event};
 pub use writer::Writer;

@@ -172,3 +172,18 @@ pub fn give_up(conn: &mut AnyConnection, starting: Starting) -> Result<u32, DbEr
         .first(conn)?;
     Ok(u32::try_from(starts - 1).unwrap_or(0))
 }
+
+/// Whether a dispatch was given up while nothing proves that its dead letter is there: how often it was
+/// started.
+pub fn given_up(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option<u32>, DbError> {
+    let starts: Option<i32> = dispatches::table
+        .find(dispatch.to_string())
+        .filter(dispatches::status.eq(DispatchStatus::Failed.as_str()))
+        .filter(dispatches::error.eq(GIVEN_UP))
+        .filter(dispatches::ack_proven.eq(false))
+        .select(dispatches::starts)
+        .first(conn)
+        .optional()?;
+    // As `give_up` says: the last start did nothing.
+    Ok(starts.map(|n| u32::try_from(n - 1).unwrap_or(0)))
+}
