@@ -3,6 +3,7 @@
 
 mod compose;
 mod denials;
+mod doubts;
 mod engine;
 mod hand;
 mod holder;
@@ -82,6 +83,23 @@ impl Processor {
     pub async fn end(self) {
         drop(self.engine);
         self.machinery.end().await;
+    }
+
+    /// To be called before an ack for `dispatch` is sent. Only messages without id can be taken for each
+    /// other.
+    pub async fn ack_begins(&self, delivery: &Delivery, dispatch: DispatchId) {
+        if delivery.message_id.is_some() {
+            return;
+        }
+        let holder = self.engine.holder.clone();
+        let begun = self
+            .engine
+            .db
+            .write(move |conn| repository::ack_begun(conn, dispatch, &holder))
+            .await;
+        if let Err(error) = begun {
+            tracing::warn!(dispatch.id = %dispatch, %error, "an ack that begins is not recorded");
+        }
     }
 
     /// Works one delivery off. Cancelled only by the stop that it was started with.

@@ -2,6 +2,7 @@
 //! what returned `Ok` is committed.
 
 mod accept;
+mod acks;
 mod browse;
 mod closing;
 mod connection;
@@ -27,6 +28,7 @@ mod test_data;
 mod writer;
 
 pub use accept::{Accepted, Claimant, MessageKey, NewDispatch, accept};
+pub use acks::{Doubt, Equals, ack_begun, ack_lost, ack_proven};
 pub use browse::{
     DispatchView, Missed, NotificationFilter, NotificationView, audience, dispatch, dispatches, missed,
     notification, notifications, settled,
@@ -36,7 +38,7 @@ pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
 pub use lease::{
-    Claim, Seen, ack_proven, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
+    Claim, Seen, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
 };
 pub use ledger::{Entry, Outcome, Taken, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
