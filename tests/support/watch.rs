@@ -28,6 +28,7 @@ pub struct Watch {
 struct Seen {
     ledger: Observer,
     acks: AtomicUsize,
+    acked: Mutex<BTreeSet<String>>,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -47,6 +48,7 @@ impl Watch {
         let seen = Arc::new(Seen {
             ledger,
             acks: AtomicUsize::new(0),
+            acked: Mutex::default(),
             wrong: Mutex::default(),
         });
         let forward = tokio::spawn(forward(listener, target, Arc::clone(&seen)));
@@ -65,6 +67,11 @@ impl Watch {
     /// Deliveries whose ack passed.
     pub fn acks(&self) -> usize {
         self.seen.acks.load(Ordering::Relaxed)
+    }
+
+    /// Whether an ack of a message with this id passed.
+    pub fn has_acked(&self, message_id: &str) -> bool {
+        self.seen.acked.lock().unwrap().contains(message_id)
     }
 
     /// Panics if an ack came too early or a `sent` row changed.
@@ -140,6 +147,7 @@ async fn client(
                 seen.acks.fetch_add(1, Ordering::Relaxed);
                 // Without an id nothing says which dispatch it is for.
                 let Some(id) = id else { continue };
+                seen.acked.lock().unwrap().insert(id.clone());
                 let ledger = seen.ledger.clone();
                 let open = tokio::task::spawn_blocking(move || ledger.open_rows_of(&id).map(|n| (id, n)));
                 if let Ok(Some((id, open))) = open.await

@@ -4,5 +4,11 @@
 
 mod broker;
 mod crash;
+mod equal;
+#[cfg(feature = "failpoints")]
+mod renderings;
 mod scene;
+mod stall;
+#[cfg(feature = "failpoints")]
+mod steps;
 mod workers;
