@@ -17,9 +17,9 @@ pub(super) struct Doubts {
 impl Doubts {
     /// Decides after a whole `lease` without a change, or at once if the one who acked is dead; false: look
     /// again in a moment.
-    pub(super) fn decide(&mut self, doubt: Doubt, lease: Duration, equals: &mut Equals) -> bool {
+    pub(super) fn decide(&mut self, doubt: &Doubt, lease: Duration, equals: &mut Equals) -> bool {
         let since = match &self.seen {
-            Some((seen, since)) if *seen == doubt => *since,
+            Some((seen, since)) if seen == doubt => *since,
             _ => {
                 let now = Instant::now();
                 self.seen = Some((doubt.clone(), now));
@@ -46,7 +46,7 @@ mod tests {
     fn decided(acking: Option<String>, lease: Duration) -> (bool, usize, usize) {
         let (mut doubts, mut equals) = (Doubts::default(), Equals::default());
         let dispatch = DispatchId::generate();
-        let decided = doubts.decide(Doubt { dispatch, acking }, lease, &mut equals);
+        let decided = doubts.decide(&Doubt { dispatch, acking }, lease, &mut equals);
         (decided, equals.others.len(), equals.unacked.len())
     }
 

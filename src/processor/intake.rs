@@ -63,7 +63,7 @@ pub(super) async fn take_in(
             Ok((Accepted::Conflict(id), _)) => return Intake::Conflict(id),
             Ok((Accepted::Held(seen), _)) => seen,
             Ok((Accepted::Doubtful(doubt), _)) => {
-                if !doubts.decide(doubt, engine.leases.period(), &mut equals) {
+                if !doubts.decide(&doubt, engine.leases.period(), &mut equals) {
                     stop.run_until_cancelled(tokio::time::sleep(pause(engine))).await;
                 }
                 continue;
