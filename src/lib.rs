@@ -35,3 +35,5 @@ pub mod shutdown;
 pub mod config;
 
 pub mod domain;
+
+mod failpoint;

@@ -94,7 +94,6 @@ async fn attend(
     let processed = AssertUnwindSafe(processor.process(&delivery))
         .catch_unwind()
         .await;
-    drop(processor);
     let Judgement {
         verdict, dispatch, ..
     } = processed.unwrap_or_else(|_| {
@@ -112,12 +111,16 @@ async fn attend(
             return;
         }
     }
+    if let (Verdict::Ack | Verdict::DeadLetter(_), Some(dispatch)) = (&verdict, dispatch) {
+        processor.ack_begins(&delivery, dispatch).await;
+    }
+    drop(processor);
     loop {
         match delivery.settle(&verdict).await {
             Settled::Done => break,
             Settled::Lost => {
                 tracing::info!("the connection of this delivery is gone; the broker brings it again");
-                return;
+                break;
             }
             Settled::Failed(error) => {
                 tracing::error!(%error, "the dead letter was not taken; the message stays");
@@ -128,7 +131,7 @@ async fn attend(
             }
         }
     }
-    if let (Verdict::Ack, Some(dispatch)) = (&verdict, dispatch) {
+    if let (Verdict::Ack | Verdict::DeadLetter(_), Some(dispatch)) = (&verdict, dispatch) {
         // Full only while the broker is slow; a proof that is missing costs nothing but a repetition.
         let _ = acked.send((delivery, dispatch)).await;
     }
@@ -139,16 +142,19 @@ async fn prove(mut acked: mpsc::Receiver<Acked>, db: Database) {
     let mut waiting = Vec::with_capacity(PROOFS);
     while acked.recv_many(&mut waiting, PROOFS).await > 0 {
         let mut proven = Vec::with_capacity(waiting.len());
+        let mut lost = Vec::new();
         for (delivery, dispatch) in waiting.drain(..) {
-            if !delivery.prove().await {
-                break;
+            if delivery.prove().await {
+                proven.push(dispatch);
+            } else {
+                lost.push(dispatch);
             }
-            proven.push(dispatch);
         }
-        if proven.is_empty() {
-            continue;
-        }
-        if let Err(error) = db.write(move |conn| repository::ack_proven(conn, &proven)).await {
+        let write = db.write(move |conn| {
+            repository::ack_proven(conn, &proven)?;
+            repository::ack_lost(conn, &lost)
+        });
+        if let Err(error) = write.await {
             tracing::warn!(%error, "proven acks are not recorded");
         }
     }

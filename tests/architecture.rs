@@ -23,6 +23,7 @@ const RANKS: &[&[&str]] = &[
     &["telemetry", "shutdown"],
     &["config"],
     &["domain"],
+    &["failpoint"],
 ];
 
 /// Lines of a file at most, its tests not counted.

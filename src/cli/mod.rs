@@ -24,6 +24,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 
 use crate::config::{Config, LogConfig};
+use crate::failpoint;
 use crate::repository::{Database, DbError};
 use crate::telemetry::{self, Console, Guard};
 use arguments::{Command, Herald};
@@ -58,6 +59,7 @@ impl From<DbError> for Failure {
 /// The program `herald`.
 pub fn herald() -> ExitCode {
     let arguments = Herald::parse();
+    let _armed = failpoint::arm();
     finish(with_runtime(async move {
         match arguments.command {
             Command::Run => run::run().await,

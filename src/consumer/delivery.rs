@@ -9,6 +9,7 @@ use lapin::{Acker, BasicProperties};
 use super::dead_letter;
 use super::session::Session;
 use super::verdict::{Settled, Verdict};
+use crate::failpoint;
 
 /// A message as it arrived. Dropping it settles nothing: the broker delivers it again when the session
 /// ends.
@@ -106,7 +107,11 @@ impl Delivery {
 impl AmqpOrigin {
     async fn settle(&self, verdict: &Verdict, body: &[u8]) -> Settled {
         let done = match verdict {
-            Verdict::Ack => self.ack().await,
+            Verdict::Ack => {
+                let acked = self.ack().await;
+                failpoint::reached("s6-acked");
+                acked
+            }
             Verdict::RetryLater => {
                 let options = BasicNackOptions {
                     requeue: true,
@@ -116,10 +121,14 @@ impl AmqpOrigin {
             }
             Verdict::DeadLetter(letter) => {
                 let properties = dead_letter::properties(&self.properties, letter);
+                failpoint::reached("s1-before");
                 if let Err(error) = self.session.publish_dead(body, properties).await {
                     return Settled::Failed(error);
                 }
-                self.ack().await
+                failpoint::reached("s1-published");
+                let acked = self.ack().await;
+                failpoint::reached("s1-acked");
+                acked
             }
         };
         match done {

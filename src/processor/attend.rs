@@ -10,6 +10,7 @@ use super::line::{Line, Load};
 use super::outcome::{Next, judge, log};
 use super::sender::Senders;
 use super::way::Open;
+use crate::failpoint;
 use crate::mailer::{Fault, FaultCause, Handover, Phase};
 use crate::repository::{Entry, Outcome};
 
@@ -43,6 +44,7 @@ impl Senders {
             denials,
             ..
         } = load;
+        failpoint::reached("s4-after-reply");
         if matches!(handover, Handover::Accepted(_)) {
             self.denials.accepted(denials);
         }

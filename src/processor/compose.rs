@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::job::Job;
 use crate::domain::{DisplayName, EmailAddress};
+use crate::failpoint;
 use crate::mailer::Draft;
 use crate::render::Recipient;
 
@@ -16,6 +17,8 @@ pub(super) fn compose(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
 fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
     let work = &job.work;
     let to: EmailAddress = job.row.recipient.parse().map_err(|e| format!("{e}"))?;
+    failpoint::reached_for("compose", &job.row.recipient);
+    failpoint::panic_for("compose-panics", &job.row.recipient);
     let name = DisplayName::clean(&job.row.name);
     let unsubscribe = work
         .unsubscribe_url

@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::doubts::Doubts;
 use super::engine::Engine;
 use super::holder;
 use super::lease::Backing;
 use crate::consumer::Delivery;
 use crate::domain::{DispatchId, DispatchStatus};
+use crate::failpoint;
 use crate::message::EventMessage;
 use crate::policy::{self, Plan};
 use crate::render::Composer;
-use crate::repository::{self, Accepted, Claim, DbError, MessageKey, NewDispatch, Seen};
+use crate::repository::{self, Accepted, Claim, DbError, Equals, MessageKey, NewDispatch, Seen};
 
 /// Waits between tries while the database is away, and at least between two looks at a lease.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -48,17 +50,24 @@ pub(super) async fn take_in(
     message: &EventMessage,
     stop: &CancellationToken,
 ) -> Intake {
-    let mut others = Vec::new();
+    let mut equals = Equals::default();
+    let mut doubts = Doubts::default();
     let mut conflicts = 0;
     loop {
         if !delivery.is_live() || stop.is_cancelled() {
             return Intake::Gone;
         }
-        let seen = match accept(engine, delivery, message, &others, conflicts).await {
+        let seen = match accept(engine, delivery, message, &equals, conflicts).await {
             Ok((Accepted::Mine(claim), began)) => return Intake::Mine(claim, began),
             Ok((Accepted::Settled(id, status), _)) => return Intake::Settled(id, status),
             Ok((Accepted::Conflict(id), _)) => return Intake::Conflict(id),
             Ok((Accepted::Held(seen), _)) => seen,
+            Ok((Accepted::Doubtful(doubt), _)) => {
+                if !doubts.decide(&doubt, engine.leases.period(), &mut equals) {
+                    stop.run_until_cancelled(tokio::time::sleep(pause(engine))).await;
+                }
+                continue;
+            }
             Err(Refused::Database(error)) => {
                 if error.is_conflict() {
                     conflicts += 1;
@@ -73,8 +82,8 @@ pub(super) async fn take_in(
         };
         let anonymous = delivery.message_id.is_none();
         match engine.leases.own(seen.dispatch) {
-            Some(Backing::Live) if anonymous => others.push(seen.dispatch),
-            Some(Backing::Never) if anonymous && !delivery.redelivered => others.push(seen.dispatch),
+            Some(Backing::Live) if anonymous => equals.others.push(seen.dispatch),
+            Some(Backing::Never) if anonymous && !delivery.redelivered => equals.others.push(seen.dispatch),
             Some(backing) => {
                 if engine.leases.adopt(seen.dispatch, delivery) {
                     if let Err(error) = set_delivered(engine, seen.dispatch, true).await {
@@ -85,11 +94,16 @@ pub(super) async fn take_in(
             }
             None => match watch(engine, delivery, seen, anonymous, stop).await {
                 Watched::Claimed(claim, began) => return Intake::Mine(claim, began),
-                Watched::HasOwnDelivery(id) => others.push(id),
+                Watched::HasOwnDelivery(id) => equals.others.push(id),
                 Watched::Changed => {}
             },
         }
     }
+}
+
+/// Between two looks at what somebody else is about to do.
+fn pause(engine: &Engine) -> Duration {
+    (engine.leases.period() / 6).clamp(Duration::from_millis(20), PAUSE)
 }
 
 enum Watched {
@@ -118,8 +132,7 @@ async fn watch(
             tracing::info!(dispatch.id = %seen.dispatch, dead, "taking over a dispatch whose worker is silent");
             return take_over(engine, seen).await;
         }
-        let pause = (period / 6).clamp(Duration::from_millis(20), PAUSE);
-        let paused = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        let paused = stop.run_until_cancelled(tokio::time::sleep(pause(engine))).await;
         if paused.is_none() || !delivery.is_live() {
             if adopted && let Err(error) = set_delivered(engine, seen.dispatch, false).await {
                 tracing::debug!(%error, "a lost delivery is not recorded");
@@ -191,7 +204,7 @@ async fn accept(
     engine: &Engine,
     delivery: &Delivery,
     message: &EventMessage,
-    others: &[DispatchId],
+    equals: &Equals,
     conflicts: u64,
 ) -> Result<(Accepted, Instant), Refused> {
     let event_id = message.event_id.get();
@@ -208,12 +221,14 @@ async fn accept(
         .to_owned();
     let mut new = new_dispatch(delivery, message, &plan, subject).map_err(Refused::Impossible)?;
     new.conflicts = conflicts;
-    let (who, others) = (engine.claimant(true), others.to_vec());
+    let (who, equals) = (engine.claimant(true), equals.clone());
     let began = Instant::now();
+    failpoint::reached("s2-before");
     let accepted = engine
         .db
-        .write(move |conn| repository::accept(conn, &new, &who, &others))
+        .write(move |conn| repository::accept(conn, &new, &who, &equals))
         .await;
+    failpoint::reached("s2-after");
     Ok((accepted.map_err(Refused::Database)?, began))
 }
 

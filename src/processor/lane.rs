@@ -11,9 +11,16 @@ use super::lease::lock;
 
 /// One relay with one identity, and what waits for it.
 pub(super) struct Lane {
-    turns: Mutex<VecDeque<Turn>>,
+    queue: Mutex<Queue>,
     /// At least one permit for each waiting job; it may have some left over from jobs that were dropped.
     waiting: Semaphore,
+}
+
+#[derive(Default)]
+struct Queue {
+    turns: VecDeque<Turn>,
+    /// Nobody else is served.
+    alone: Option<Arc<Work>>,
 }
 
 struct Turn {
@@ -24,7 +31,7 @@ struct Turn {
 impl Lane {
     pub(super) fn new() -> Self {
         Self {
-            turns: Mutex::default(),
+            queue: Mutex::default(),
             waiting: Semaphore::new(0),
         }
     }
@@ -35,32 +42,32 @@ impl Lane {
         if count == 0 {
             return;
         }
-        let mut turns = lock(&self.turns);
-        match turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, work)) {
+        let mut queue = lock(&self.queue);
+        match queue.turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, work)) {
             Some(turn) => turn.jobs.extend(jobs),
-            None => turns.push_back(Turn {
+            None => queue.turns.push_back(Turn {
                 work: Arc::clone(work),
                 jobs: jobs.collect(),
             }),
         }
-        drop(turns);
+        drop(queue);
         self.waiting.add_permits(count);
     }
 
     /// Puts a job that was not handed over back, behind the others of its dispatch: if it is the cause, they
     /// pass in between.
     pub(super) fn requeue(&self, job: Job) {
-        let mut turns = lock(&self.turns);
-        if let Some(turn) = turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, &job.work)) {
+        let mut queue = lock(&self.queue);
+        if let Some(turn) = queue.turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, &job.work)) {
             turn.jobs.push_back(job);
         } else {
             let work = Arc::clone(&job.work);
-            turns.push_back(Turn {
+            queue.turns.push_back(Turn {
                 work,
                 jobs: VecDeque::from([job]),
             });
         }
-        drop(turns);
+        drop(queue);
         self.waiting.add_permits(1);
     }
 
@@ -78,7 +85,7 @@ impl Lane {
 
     /// The next job, of the dispatch whose turn it is.
     pub(super) fn pop(&self) -> Option<Job> {
-        next(&mut lock(&self.turns))
+        lock(&self.queue).next()
     }
 
     /// How many jobs wait; it may say a few too many.
@@ -89,28 +96,60 @@ impl Lane {
     /// The next job without waiting, if there is one and it may travel among others.
     pub(super) fn pop_ordinary(&self) -> Option<Job> {
         let permit = self.waiting.try_acquire().ok()?;
-        let mut turns = lock(&self.turns);
-        turns.front()?.jobs.front().filter(|job| job.is_ordinary())?;
+        let mut queue = lock(&self.queue);
+        let next = queue.turns.front()?.jobs.front();
+        next.filter(|job| job.is_ordinary() && queue.alone.is_none())?;
         permit.forget();
-        next(&mut turns)
+        queue.next()
     }
 
     /// Takes out all that waits of one start of a dispatch.
     pub(super) fn remove(&self, work: &Arc<Work>) -> Vec<Job> {
-        let mut turns = lock(&self.turns);
-        let index = turns.iter().position(|t| Arc::ptr_eq(&t.work, work));
+        let mut queue = lock(&self.queue);
+        let index = queue.turns.iter().position(|t| Arc::ptr_eq(&t.work, work));
         index
-            .and_then(|i| turns.remove(i))
+            .and_then(|i| queue.turns.remove(i))
             .map(|t| t.jobs.into())
             .unwrap_or_default()
     }
 }
 
-fn next(turns: &mut VecDeque<Turn>) -> Option<Job> {
-    let mut turn = turns.pop_front()?;
-    let job = turn.jobs.pop_front();
-    if !turn.jobs.is_empty() {
-        turns.push_back(turn);
+impl Queue {
+    fn next(&mut self) -> Option<Job> {
+        let index = match &self.alone {
+            Some(work) => self.turns.iter().position(|t| Arc::ptr_eq(&t.work, work))?,
+            None => 0,
+        };
+        let mut turn = self.turns.remove(index)?;
+        let job = turn.jobs.pop_front();
+        if !turn.jobs.is_empty() {
+            self.turns.push_back(turn);
+        }
+        job
     }
-    job
+}
+
+/// A dispatch that is served alone until this is dropped: what ends the process meanwhile is its own doing.
+pub(super) struct Alone {
+    lane: Arc<Lane>,
+}
+
+impl Alone {
+    pub(super) fn new(lane: &Arc<Lane>, work: &Arc<Work>) -> Self {
+        lock(&lane.queue).alone = Some(Arc::clone(work));
+        Self {
+            lane: Arc::clone(lane),
+        }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.lane.queue);
+        queue.alone = None;
+        // Whoever looked for the others' jobs meanwhile found none.
+        let waiting = queue.turns.iter().map(|turn| turn.jobs.len()).sum();
+        drop(queue);
+        self.lane.waiting.add_permits(waiting);
+    }
 }

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::job::Job;
 use super::way::{Open, quit};
+use crate::failpoint;
 use crate::mailer::Handover;
 
 /// How long an e-mail waits behind another one's final dot before it is given to other connections.
@@ -68,6 +69,7 @@ impl Line {
             };
             let holds = load.job.work.lease.holds(Instant::now());
             load.let_go.store(holds, Ordering::Relaxed);
+            failpoint::reached("s4-before-dot");
             holds
         };
         if flying.len() > 1 {

@@ -4,6 +4,7 @@
 mod attend;
 mod compose;
 mod denials;
+mod doubts;
 mod engine;
 mod hand;
 mod holder;
@@ -40,7 +41,7 @@ use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
 use judgement::{acked, leave, reached};
 use lease::{Backing, lock};
-use work::Ended;
+use work::{DATABASE_PAUSE, Ended};
 
 pub use engine::StartError;
 pub use judgement::Judgement;
@@ -86,6 +87,23 @@ impl Processor {
         self.machinery.end().await;
     }
 
+    /// To be called before an ack for `dispatch` is sent. Only messages without id can be taken for each
+    /// other.
+    pub async fn ack_begins(&self, delivery: &Delivery, dispatch: DispatchId) {
+        if delivery.message_id.is_some() {
+            return;
+        }
+        let holder = self.engine.holder.clone();
+        let begun = self
+            .engine
+            .db
+            .write(move |conn| repository::ack_begun(conn, dispatch, &holder))
+            .await;
+        if let Err(error) = begun {
+            tracing::warn!(dispatch.id = %dispatch, %error, "an ack that begins is not recorded");
+        }
+    }
+
     /// Works one delivery off. Cancelled only by the stop that it was started with.
     pub async fn process(&self, delivery: &Arc<Delivery>) -> Judgement {
         match message::parse(&delivery.body) {
@@ -111,11 +129,7 @@ impl Processor {
                     match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
                         Ok(Ended::Parked) => return acked(dispatch),
-                        Ok(Ended::Exhausted(starts)) => {
-                            let error =
-                                "five starts in a row ended the worker without any outcome".to_owned();
-                            return self.refuse_after(starts, Reason::Exhausted, error, Some(dispatch));
-                        }
+                        Ok(Ended::Exhausted(starts)) => return self.exhausted(dispatch, starts),
                         Ok(Ended::Stopped) => return leave(Some(dispatch)),
                         Ok(Ended::LeaseLost) => {}
                         Err(why) => {
@@ -131,13 +145,18 @@ impl Processor {
                 Intake::Ours(dispatch, backing) => {
                     self.await_ending(dispatch).await;
                     // The delivery that it lost was this one: its end is ours.
-                    if backing == Backing::Lost && self.is_settled(dispatch).await {
-                        return acked(dispatch);
+                    if backing == Backing::Lost
+                        && self.is_settled(dispatch).await
+                        && let Some(judgement) = self.settled(dispatch).await
+                    {
+                        return judgement;
                     }
                 }
                 Intake::Settled(dispatch, status) => {
                     tracing::info!(dispatch.id = %dispatch, %status, "the ledger has this message already");
-                    return acked(dispatch);
+                    if let Some(judgement) = self.settled(dispatch).await {
+                        return judgement;
+                    }
                 }
                 Intake::Conflict(dispatch) => {
                     let error =
@@ -168,6 +187,35 @@ impl Processor {
             .read(move |conn| repository::observe(conn, dispatch))
             .await;
         matches!(seen, Ok(Some(seen)) if seen.status != DispatchStatus::Running)
+    }
+
+    /// What becomes of a delivery whose dispatch is not to be worked on: the ledger has all of it. One that
+    /// was given up becomes a dead letter, whoever closed it, unless that is proven to be there. `None`:
+    /// the ledger does not answer.
+    async fn settled(&self, dispatch: DispatchId) -> Option<Judgement> {
+        let given_up = self
+            .engine
+            .db
+            .read(move |conn| repository::given_up(conn, dispatch))
+            .await;
+        match given_up {
+            Ok(None) => Some(acked(dispatch)),
+            Ok(Some(starts)) => Some(self.exhausted(dispatch, starts)),
+            Err(error) => {
+                tracing::warn!(dispatch.id = %dispatch, %error, "cannot look at a dispatch; trying again");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+                None
+            }
+        }
+    }
+
+    fn exhausted(&self, dispatch: DispatchId, starts: u32) -> Judgement {
+        let error = "five starts in a row ended the worker without any outcome".to_owned();
+        Judgement {
+            // Once its ack is proven, a later delivery is none that was lost.
+            dispatch: Some(dispatch),
+            ..self.refuse_after(starts, Reason::Exhausted, error, Some(dispatch))
+        }
     }
 
     /// Waits for a dispatch that another delivery of the same message has started in this process.

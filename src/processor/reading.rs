@@ -10,6 +10,7 @@ use super::engine::Engine;
 use super::job::Work;
 use super::outcome::LONGEST_DELAY;
 use crate::domain::{DispatchId, NotificationId};
+use crate::failpoint;
 use crate::repository::{self, AnyConnection, DbError, PageRequest, WorkRow};
 
 /// What is read next.
@@ -42,25 +43,29 @@ pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
     let now = (engine.now)().naive_utc();
     let db = engine.db.clone();
     Box::pin(async move {
-        db.write(move |conn| {
-            let (dispatch, token, domain) = (lease.dispatch, lease.token, domain.as_str());
-            match stage {
-                Stage::Resume(_) if alone => next_alone(conn, dispatch),
-                Stage::Resume(after) => resume(conn, dispatch, after, size),
-                Stage::Pages | Stage::Read => page(
-                    conn,
-                    PageRequest {
-                        dispatch,
-                        token,
-                        size,
-                        domain,
-                        now,
-                    },
-                ),
-            }
-        })
-        .await
-        .map(|brought: Brought| if alone { brought.one_by_one(stage) } else { brought })
+        let brought = db
+            .write(move |conn| {
+                let (dispatch, token, domain) = (lease.dispatch, lease.token, domain.as_str());
+                match stage {
+                    Stage::Resume(_) if alone => next_alone(conn, dispatch),
+                    Stage::Resume(after) => resume(conn, dispatch, after, size),
+                    Stage::Pages | Stage::Read => page(
+                        conn,
+                        PageRequest {
+                            dispatch,
+                            token,
+                            size,
+                            domain,
+                            now,
+                        },
+                    ),
+                }
+            })
+            .await?;
+        if stage == Stage::Pages {
+            failpoint::reached("s3-after-commit");
+        }
+        Ok(if alone { brought.one_by_one(stage) } else { brought })
     })
 }
 
@@ -112,7 +117,9 @@ fn resume(
 }
 
 fn page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<Brought, DbError> {
+    failpoint::reached("s3-before");
     let page = repository::read_page(conn, request)?;
+    failpoint::reached("s3-before-commit");
     tracing::debug!(
         dispatch.id = %request.dispatch,
         participants = page.participants,

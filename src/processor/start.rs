@@ -12,6 +12,7 @@ use super::lease::{Lease, lock};
 use super::work::{Course, Ended};
 use super::{Processor, intake};
 use crate::consumer::Delivery;
+use crate::failpoint;
 use crate::mailer::Letterhead;
 use crate::policy::Plan;
 use crate::repository::{self, Claim, Start, Starting};
@@ -59,6 +60,7 @@ impl Processor {
             self.engine.give_back(&lease).await;
             return Ok(Ended::LeaseLost);
         }
+        failpoint::reached_for("s2-begun", &plan.facts.event_id);
         tracing::info!(dispatch.id = %dispatch, event.id = %plan.facts.event_id, kind = plan.facts.kind.as_str(), start = starts, "dispatch started");
         let (done, committed) = mpsc::unbounded_channel();
         let work = Arc::new(Work {
@@ -94,6 +96,7 @@ impl Processor {
             .db
             .write(move |conn| repository::give_up(conn, starting))
             .await;
+        failpoint::reached("given-up");
         match given_up {
             Ok(starts) => {
                 self.engine.leases.drop_lease(lease);

@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use super::engine::Engine;
 use super::hand::Hand;
 use super::job::{Done, How, Job, Work};
+use super::lane::Alone;
 use super::outcome::LONGEST_DELAY;
 use super::reading::{self, Brought, Reading, Stage};
 use crate::domain::{DispatchStatus, NotificationId};
+use crate::failpoint;
 use crate::repository::{self, Counts, DbError, End};
 
 /// Waits between tries while the database is away.
-const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often a dispatch that reads nothing looks whether its lease is to be trusted again.
 const TRUST_PAUSE: Duration = Duration::from_millis(250);
@@ -57,6 +59,9 @@ pub(super) struct Course {
     stage: Stage,
     next_due: Option<Instant>,
     reading: Option<Reading>,
+    /// In quarantine, until a whole window has passed.
+    alone: Option<Alone>,
+    committed: usize,
 }
 
 impl Course {
@@ -66,7 +71,10 @@ impl Course {
         done: mpsc::UnboundedReceiver<Vec<Done>>,
     ) -> Self {
         let stage = Stage::Resume(NotificationId(0));
+        let alone = work.quarantined.then(|| Alone::new(&engine.lane, &work));
         Self {
+            alone,
+            committed: 0,
             engine,
             work,
             done,
@@ -169,11 +177,15 @@ impl Course {
         for done in list {
             self.hand.leave(done.id);
             match done.how {
-                How::Committed => {}
+                How::Committed => self.committed += 1,
                 How::Dropped => self.stage = Stage::Resume(NotificationId(0)),
                 How::Again(at) => self.wake_at(at),
                 How::Refused => mine = false,
             }
+        }
+        if self.committed >= self.engine.config.in_flight {
+            // What ended the process was among those that were under way then.
+            self.alone = None;
         }
         mine
     }
@@ -191,12 +203,14 @@ impl Course {
     async fn finish(&mut self) -> Result<End, DbError> {
         let lease = Arc::clone(&self.work.lease);
         let now = (self.engine.now)().naive_utc();
+        failpoint::reached("s6-before");
         let end = self
             .engine
             .db
             .write(move |conn| repository::finish(conn, lease.dispatch, lease.token, now));
         let end = end.await?;
         if matches!(end, End::Reached(..)) {
+            failpoint::reached("s6-closed");
             self.engine.leases.drop_lease(&self.work.lease);
         }
         Ok(end)

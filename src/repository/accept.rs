@@ -5,6 +5,7 @@ use chrono::NaiveDateTime;
 use diesel::dsl::max;
 use diesel::prelude::*;
 
+use super::acks::{Doubt, Equals, absorb};
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::lease::{Claim, Seen, claim_free};
@@ -74,6 +75,9 @@ pub enum Accepted {
     Mine(Claim),
     /// Somebody (perhaps this process) holds its lease.
     Held(Seen),
+    /// A redelivery without id, and an equal dispatch whose ack is not proven: it may be that one's, or a
+    /// message of its own.
+    Doubtful(Doubt),
     /// Closed, waiting or paused: the ledger has it, ack.
     Settled(DispatchId, DispatchStatus),
     /// The same id came before with another body.
@@ -84,13 +88,13 @@ pub enum Accepted {
 /// the same moment: ask again.
 ///
 /// A message without id that equals a running dispatch may be that one's redelivery or another message.
-/// `others` names the running dispatches that were asked and still have a delivery of their own; as long
-/// as one is in doubt it is returned as `Held`.
+/// `equals` names the dispatches that were asked; as long as one is in doubt it is returned as `Held` or
+/// `Doubtful`.
 pub fn accept(
     conn: &mut AnyConnection,
     new: &NewDispatch,
     who: &Claimant,
-    others: &[DispatchId],
+    equals: &Equals,
 ) -> Result<Accepted, DbError> {
     match &new.key {
         MessageKey::Named(key) => match find(conn, key)? {
@@ -98,7 +102,7 @@ pub fn accept(
             Some(row) => take_up(conn, &row, who),
             None => insert(conn, new, key.clone(), who),
         },
-        MessageKey::Anonymous(hash) => accept_anonymous(conn, new, hash, who, others),
+        MessageKey::Anonymous(hash) => accept_anonymous(conn, new, hash, who, equals),
     }
 }
 
@@ -107,7 +111,7 @@ fn accept_anonymous(
     new: &NewDispatch,
     hash: &str,
     who: &Claimant,
-    others: &[DispatchId],
+    equals: &Equals,
 ) -> Result<Accepted, DbError> {
     let prefix = format!("{hash}:");
     let mut equal: Vec<Row> = dispatches::table
@@ -122,19 +126,22 @@ fn accept_anonymous(
         if row.lease_token.is_none() {
             return take_up(conn, &row, who);
         }
-        if !others.contains(&row.id()?) {
+        if !equals.others.contains(&row.id()?) {
             return row.seen().map(Accepted::Held);
         }
     }
-    // A redelivery of a message whose ack may have been lost is absorbed, once.
-    let absorbed = equal
-        .iter()
-        .find(|r| new.redelivered && !r.ack_proven && r.status != DispatchStatus::Running.as_str());
-    if let Some(row) = absorbed {
-        diesel::update(dispatches::table.find(&row.id))
-            .set(dispatches::ack_proven.eq(true))
-            .execute(conn)?;
-        return Ok(Accepted::Settled(row.id()?, row.status()?));
+    let not_running = |row: &&Row| !row.ack_proven && row.status != DispatchStatus::Running.as_str();
+    for row in equal.iter().filter(not_running).filter(|_| new.redelivered) {
+        let id = row.id()?;
+        if equals.others.contains(&id) {
+            continue;
+        }
+        if !equals.unacked.contains(&id) {
+            let acking = row.lease_holder.clone();
+            return Ok(Accepted::Doubtful(Doubt { dispatch: id, acking }));
+        }
+        absorb(conn, &row.id, row.error.as_deref())?;
+        return Ok(Accepted::Settled(id, row.status()?));
     }
     let number = equal
         .iter()
@@ -242,6 +249,7 @@ struct Row {
     lease_holder: Option<String>,
     has_delivery: bool,
     ack_proven: bool,
+    error: Option<String>,
 }
 
 impl Row {

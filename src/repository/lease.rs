@@ -266,15 +266,6 @@ pub fn set_delivered(
     Ok(set.execute(conn)? == 1)
 }
 
-/// Records that the broker has seen the ack of these dispatches' messages.
-pub fn ack_proven(conn: &mut AnyConnection, acked: &[DispatchId]) -> Result<(), DbError> {
-    let ids: Vec<String> = acked.iter().map(ToString::to_string).collect();
-    diesel::update(dispatches::table.filter(dispatches::id.eq_any(ids)))
-        .set(dispatches::ack_proven.eq(true))
-        .execute(conn)?;
-    Ok(())
-}
-
 /// The dispatch, only while it runs under this token.
 #[diesel::dsl::auto_type(no_type_alias)]
 pub(super) fn under(dispatch: DispatchId, token: LeaseToken) -> _ {

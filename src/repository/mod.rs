@@ -2,6 +2,7 @@
 //! what returned `Ok` is committed.
 
 mod accept;
+mod acks;
 mod browse;
 mod closing;
 mod connection;
@@ -27,6 +28,7 @@ mod test_data;
 mod writer;
 
 pub use accept::{Accepted, Claimant, MessageKey, NewDispatch, accept};
+pub use acks::{Doubt, Equals, ack_begun, ack_lost, ack_proven};
 pub use browse::{
     DispatchView, Missed, NotificationFilter, NotificationView, audience, dispatch, dispatches, missed,
     notification, notifications, settled,
@@ -36,14 +38,14 @@ pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
 pub use lease::{
-    Claim, Seen, ack_proven, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
+    Claim, Seen, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
 };
 pub use ledger::{Entry, Outcome, Taken, record};
 pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
 pub use reopen::{Reopened, reopen_dead};
 pub use retention::forget;
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
-pub use start::{Start, Starting, begin, give_up, look};
+pub use start::{Start, Starting, begin, give_up, given_up, look};
 pub use sweep::{Unattended, due, running};
 pub use test_data::{add_participants, known_participants, put_event};
 pub use writer::Writer;

@@ -57,10 +57,20 @@ pub fn look(conn: &mut AnyConnection, starting: Starting) -> Result<Start, DbErr
         .first(conn)
         .optional()?;
     Ok(match vain.unwrap_or(0) {
-        n if n >= EXHAUSTED => Start::Exhausted,
+        // A row in the middle of a handover is what ended it, and is found as such.
+        n if n >= EXHAUSTED && !any_marked(conn, starting.dispatch)? => Start::Exhausted,
         n if n >= QUARANTINE => Start::Quarantined,
         _ => Start::Normal,
     })
+}
+
+fn any_marked(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<bool, DbError> {
+    let marked: i64 = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .filter(notifications::status.eq(NotificationStatus::Sending.as_str()))
+        .count()
+        .get_result(conn)?;
+    Ok(marked > 0)
 }
 
 /// Counts the start, and settles what an earlier one left in the middle of a handover.
@@ -171,4 +181,19 @@ pub fn give_up(conn: &mut AnyConnection, starting: Starting) -> Result<u32, DbEr
         .select(dispatches::starts)
         .first(conn)?;
     Ok(u32::try_from(starts - 1).unwrap_or(0))
+}
+
+/// Whether a dispatch was given up while nothing proves that its dead letter is there: how often it was
+/// started.
+pub fn given_up(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option<u32>, DbError> {
+    let starts: Option<i32> = dispatches::table
+        .find(dispatch.to_string())
+        .filter(dispatches::status.eq(DispatchStatus::Failed.as_str()))
+        .filter(dispatches::error.eq(GIVEN_UP))
+        .filter(dispatches::ack_proven.eq(false))
+        .select(dispatches::starts)
+        .first(conn)
+        .optional()?;
+    // As `give_up` says: the last start did nothing.
+    Ok(starts.map(|n| u32::try_from(n - 1).unwrap_or(0)))
 }

@@ -15,6 +15,7 @@ use chrono::NaiveDateTime;
 use super::connection::Database;
 use super::error::DbError;
 use super::ledger::{Entry, Taken, record};
+use crate::failpoint;
 
 /// Entries in one transaction at most.
 const GROUP: usize = 2000;
@@ -96,8 +97,12 @@ fn commit(
     let mut pause = BACKOFF.0;
     loop {
         let at = now();
+        failpoint::reached("s5-before-commit");
         match db.write_here(|conn| record(conn, group, at)) {
-            Ok(taken) => return Some(taken),
+            Ok(taken) => {
+                failpoint::reached("s5-after-commit");
+                return Some(taken);
+            }
             Err(DbError::Conflict(_)) if pause == BACKOFF.0 => {}
             Err(error) => {
                 tracing::error!(%error, outcomes = group.len(), "cannot commit outcomes; trying again");

@@ -30,6 +30,7 @@ struct Seen {
     acks: AtomicUsize,
     /// Of each connection that may still be there.
     connections: Mutex<Vec<Weak<Mutex<Deliveries>>>>,
+    acked: Mutex<BTreeSet<String>>,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -50,6 +51,7 @@ impl Watch {
             ledger,
             acks: AtomicUsize::new(0),
             connections: Mutex::default(),
+            acked: Mutex::default(),
             wrong: Mutex::default(),
         });
         let forward = tokio::spawn(forward(listener, target, Arc::clone(&seen)));
@@ -77,6 +79,11 @@ impl Watch {
         there
             .map(|deliveries| deliveries.lock().unwrap().open.len())
             .sum()
+    }
+
+    /// Whether an ack of a message with this id passed.
+    pub fn has_acked(&self, message_id: &str) -> bool {
+        self.seen.acked.lock().unwrap().contains(message_id)
     }
 
     /// Panics if an ack came too early or a `sent` row changed.
@@ -153,6 +160,7 @@ async fn client(
                 seen.acks.fetch_add(1, Ordering::Relaxed);
                 // Without an id nothing says which dispatch it is for.
                 let Some(id) = id else { continue };
+                seen.acked.lock().unwrap().insert(id.clone());
                 let ledger = seen.ledger.clone();
                 let open = tokio::task::spawn_blocking(move || ledger.open_rows_of(&id).map(|n| (id, n)));
                 if let Ok(Some((id, open))) = open.await

@@ -1,46 +1,66 @@
 //! The worker dies or is stopped.
 
+use std::time::Duration;
+
 use rstest::rstest;
 
 use super::scene::*;
 use crate::support::database::Kind;
 
+/// `SHUTDOWN_GRACE`.
+const GRACE: Duration = Duration::from_secs(5);
+
 #[rstest]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let (mut moments, mut tally) = (
         Moments(0x9e37_79b9),
         Tally::new("crash: kill -9", kind, IN_FLIGHT),
     );
-    for _ in 0..runs(3) {
-        let scene = Scene::new(kind).await;
-        scene.db.add_people(7, PEOPLE);
-        let mut worker = scene.settings.start().await;
-        scene.publish(7).await;
-        tokio::time::sleep(moments.next(700)).await;
-        worker.kill9();
-        let worker = scene.settings.start().await;
-        let recovery = scene.completed(1).await;
-        assert!(recovery < LEASE + RECOVERY, "recovered after {recovery:?}");
-        tally.add(scene.end(vec![worker], PEOPLE).await, recovery);
+    let runs = (0..runs(3)).map(|_| killed(kind, moments.mid_run(PEOPLE)));
+    for (cost, recovery) in play(runs).await {
+        tally.add(cost, recovery);
     }
     tally.tell();
 }
 
+async fn killed(kind: Kind, moment: Moment) -> (Cost, Duration) {
+    let scene = Scene::new(kind).await;
+    scene.db.add_people(7, PEOPLE);
+    let mut worker = scene.settings.start().await;
+    scene.publish(7).await;
+    scene.reach(moment).await;
+    worker.kill9();
+    scene.struck(PEOPLE);
+    let worker = scene.settings.start().await;
+    let recovery = scene.completed(1).await;
+    in_time(recovery);
+    (scene.end(vec![worker], PEOPLE).await, recovery)
+}
+
 #[rstest]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_at_any_moment(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let (mut moments, mut tally) = (Moments(0x2545_f491), Tally::new("crash: SIGTERM", kind, 0));
-    for _ in 0..runs(2) {
-        let scene = Scene::new(kind).await;
-        scene.db.add_people(7, PEOPLE);
-        let worker = scene.settings.start().await;
-        scene.publish(7).await;
-        tokio::time::sleep(moments.next(700)).await;
-        worker.stop().await;
-        let worker = scene.settings.start().await;
-        let recovery = scene.completed(1).await;
-        tally.add(scene.end(vec![worker], PEOPLE).await, recovery);
+    let runs = (0..runs(2).min(20)).map(|_| stopped(kind, moments.mid_run(PEOPLE)));
+    for (cost, recovery) in play(runs).await {
+        tally.add(cost, recovery);
     }
     tally.tell();
+}
+
+async fn stopped(kind: Kind, moment: Moment) -> (Cost, Duration) {
+    let scene = Scene::new(kind).await;
+    scene.db.add_people(7, PEOPLE);
+    let settings = scene.settings.clone().set("SHUTDOWN_GRACE", GRACE.as_secs());
+    let mut worker = settings.start().await;
+    scene.publish(7).await;
+    scene.reach(moment).await;
+    worker.sigterm();
+    let status = worker.wait_exit(GRACE).await;
+    assert_eq!(status.code(), Some(0), "after SIGTERM");
+    scene.struck(PEOPLE);
+    let worker = settings.start().await;
+    let recovery = scene.completed(1).await;
+    (scene.end(vec![worker], PEOPLE).await, recovery)
 }

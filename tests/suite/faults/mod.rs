@@ -4,11 +4,17 @@
 
 mod broker;
 mod crash;
+mod equal;
 mod foreign;
 mod outages;
 mod relay;
 mod relay_down;
 mod relay_phases;
+#[cfg(feature = "failpoints")]
+mod renderings;
 mod scene;
+mod stall;
+#[cfg(feature = "failpoints")]
+mod steps;
 mod strikes;
 mod workers;

@@ -13,8 +13,12 @@ use crate::support::smtp::{Action, At};
 const FEW: usize = 60;
 
 #[rstest]
-#[case::recipient("450 to a tenth of the recipients", At::Rcpt, "450 4.2.1 mailbox busy")]
-#[case::dot("451 to a tenth of the final dots", At::Dot, "451 4.3.0 try again later")]
+#[case::recipient("relay: 450 to a tenth of the recipients", At::Rcpt, "450 4.2.1 mailbox busy")]
+#[case::dot(
+    "relay: 451 to a tenth of the final dots",
+    At::Dot,
+    "451 4.3.0 try again later"
+)]
 #[tokio::test]
 async fn a_tenth_refused_for_now(
     #[case] fault: &'static str,
@@ -42,7 +46,7 @@ async fn a_tenth_refused_for_now(
 #[tokio::test]
 async fn two_of_a_hundred_refused_for_good(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     const REPLY: &str = "550 5.1.1 no such user here";
-    let mut tally = Tally::new("550 for 2 % of the recipients", kind, 0);
+    let mut tally = Tally::new("relay: 550 for 2 % of the recipients", kind, 0);
     for run in 0..runs(1).min(10) {
         let refused = move |to: &str| {
             let number = to.trim_start_matches("person").split('@').next();
@@ -81,8 +85,8 @@ enum OnUnknown {
 /// Three e-mails are swallowed at the dot without a word. Everybody else is sent before the first of them
 /// is given up.
 #[rstest]
-#[case::accepted("relay silent after the dot, accepted", Action::AcceptAndHang, 3)]
-#[case::not_accepted("relay silent after the dot, not accepted", Action::Hang, 0)]
+#[case::accepted("relay: silent after the dot, accepted", Action::AcceptAndHang, 3)]
+#[case::not_accepted("relay: silent after the dot, not accepted", Action::Hang, 0)]
 #[tokio::test]
 async fn silent_after_the_dot(
     #[case] fault: &'static str,
@@ -146,10 +150,10 @@ async fn silent_after_the_dot(
 
 #[rstest]
 #[case::late(
-    "relay answers each command after 300 ms",
+    "relay: answers each command after 300 ms",
     Action::Delay(Duration::from_millis(300))
 )]
-#[case::dribbling("relay dribbles its replies", Action::Dribble(Duration::from_millis(4)))]
+#[case::dribbling("relay: dribbles its replies", Action::Dribble(Duration::from_millis(4)))]
 #[tokio::test]
 async fn slow(#[case] fault: &'static str, #[case] action: Action) {
     let mut tally = Tally::new(fault, Kind::Sqlite, 0);

@@ -29,8 +29,8 @@ fn outage(moments: &mut Moments, run: usize) -> Duration {
 /// Nobody listens at the relay's port for a while: from the first on, or after having broken all that was
 /// under way.
 #[rstest]
-#[case::at_first("relay refuses connections at first", false)]
-#[case::in_mid_run("relay gone in mid-run, refuses, comes back", true)]
+#[case::at_first("relay: refuses connections at first", false)]
+#[case::in_mid_run("relay: gone in mid-run, refuses, comes back", true)]
 #[tokio::test]
 async fn refused(
     #[case] fault: &'static str,
@@ -79,10 +79,10 @@ async fn refused(
 
 /// `421` and the end of the connection, at one point, to everybody. The lane slows down.
 #[rstest]
-#[case::greeting("421 to all at the greeting", At::Greeting)]
-#[case::mail("421 to all at MAIL", At::Mail)]
-#[case::rcpt("421 to all at RCPT", At::Rcpt)]
-#[case::dot("421 to all at the dot", At::Dot)]
+#[case::greeting("relay: 421 to all at the greeting", At::Greeting)]
+#[case::mail("relay: 421 to all at MAIL", At::Mail)]
+#[case::rcpt("relay: 421 to all at RCPT", At::Rcpt)]
+#[case::dot("relay: 421 to all at the dot", At::Dot)]
 #[tokio::test]
 async fn shutting_down(#[case] fault: &'static str, #[case] at: At) {
     let mut moments = Moments(0x3c6e_f372);
@@ -125,7 +125,7 @@ async fn shutting_down(#[case] fault: &'static str, #[case] at: At) {
 #[tokio::test]
 async fn denied(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
     let mut moments = Moments(0x1f83_d9ab);
-    let mut tally = Tally::new("554 5.7.1 to everyone", kind, 0);
+    let mut tally = Tally::new("relay: 554 5.7.1 to everyone", kind, 0);
     for run in 0..runs(1).min(8) {
         let strikes = Strikes::new(1, 100, usize::MAX);
         let action = Action::Reply("554 5.7.1 Relay access denied");
@@ -152,8 +152,13 @@ async fn denied(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
 
 /// `451` to everybody for ten minutes: the message is acked meanwhile, the sweeper does the rest.
 #[rstest]
-#[case::recipient("451 to everyone for ten minutes at RCPT", At::Rcpt, Kind::Sqlite, 10)]
-#[case::dot("451 to everyone for two minutes at the dot", At::Dot, Kind::Postgres, 2)]
+#[case::recipient("relay: 451 to everyone for ten minutes at RCPT", At::Rcpt, Kind::Sqlite, 10)]
+#[case::dot(
+    "relay: 451 to everyone for two minutes at the dot",
+    At::Dot,
+    Kind::Postgres,
+    2
+)]
 #[tokio::test]
 async fn busy_for_minutes(
     #[case] fault: &'static str,

@@ -45,16 +45,16 @@ impl Break {
 
 /// Connections are few and last long: more of them are struck.
 #[rstest]
-#[case::connect(Break::reset("relay resets at connect", At::Connect, 30))]
-#[case::greeting(Break::reset("relay resets at the greeting", At::Greeting, 30))]
-#[case::hello(Break::reset("relay resets at EHLO", At::Hello, 30))]
-#[case::mail(Break::reset("relay resets at MAIL", At::Mail, 10))]
-#[case::rcpt(Break::reset("relay resets at RCPT", At::Rcpt, 10))]
-#[case::data(Break::reset("relay resets at DATA", At::Data, 10))]
-#[case::body(Break::reset("relay resets within the body", At::Body, 10))]
-#[case::dot(Break::reset("relay resets at the dot, not accepted", At::Dot, 10))]
-#[case::accepted(Break::accepted("relay resets at the dot, accepted", Action::AcceptAndReset))]
-#[case::closed(Break::accepted("relay closes at the dot, accepted", Action::AcceptAndClose))]
+#[case::connect(Break::reset("relay: resets at connect", At::Connect, 30))]
+#[case::greeting(Break::reset("relay: resets at the greeting", At::Greeting, 30))]
+#[case::hello(Break::reset("relay: resets at EHLO", At::Hello, 30))]
+#[case::mail(Break::reset("relay: resets at MAIL", At::Mail, 10))]
+#[case::rcpt(Break::reset("relay: resets at RCPT", At::Rcpt, 10))]
+#[case::data(Break::reset("relay: resets at DATA", At::Data, 10))]
+#[case::body(Break::reset("relay: resets within the body", At::Body, 10))]
+#[case::dot(Break::reset("relay: resets at the dot, not accepted", At::Dot, 10))]
+#[case::accepted(Break::accepted("relay: resets at the dot, accepted", Action::AcceptAndReset))]
+#[case::closed(Break::accepted("relay: closes at the dot, accepted", Action::AcceptAndClose))]
 #[tokio::test]
 async fn broken_off(#[case] fault: Break) {
     let bound = if fault.accepted { MOST } else { 0 };
@@ -89,7 +89,7 @@ async fn broken_off(#[case] fault: Break) {
 /// Nothing hangs on a connection that takes its leave: all are reset then, and the worker ends in peace.
 #[tokio::test]
 async fn reset_at_quit() {
-    let mut tally = Tally::new("relay resets at QUIT", Kind::Sqlite, 0);
+    let mut tally = Tally::new("relay: resets at QUIT", Kind::Sqlite, 0);
     for run in 0..runs(1).min(20) {
         let strikes = Strikes::new(1, 100, usize::MAX);
         strikes.begin();

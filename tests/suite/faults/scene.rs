@@ -1,10 +1,13 @@
 //! What every row of the campaign shares: the scene, the judge of it, and the line of the table.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
 
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::mailed::{slow_relay, surplus};
@@ -46,6 +49,35 @@ impl Moments {
         self.0 ^= self.0 << 17;
         Duration::from_millis(self.0 % below)
     }
+}
+
+/// When in a run something strikes: after so many e-mails, and a little later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment(usize, Duration);
+
+impl Moments {
+    /// In the middle of a run for `people`.
+    pub(super) fn mid_run(&mut self, people: usize) -> Moment {
+        let told = self.next(people as u64 * 2 / 3).as_millis();
+        Moment(usize::try_from(told).expect("few"), self.next(40))
+    }
+}
+
+/// Checks how long a recovery took. In the short form other tests have the machine as well, and it says
+/// little.
+pub(super) fn in_time(recovery: Duration) {
+    let bound = if full() { LEASE + RECOVERY } else { LIMIT / 4 };
+    assert!(recovery < bound, "recovered after {recovery:?}");
+}
+
+/// Plays scenes, several at a time; what comes of each.
+pub(super) async fn play<T, F: Future<Output = T>>(scenes: impl Iterator<Item = F>) -> Vec<T> {
+    // The long form has the machine for itself.
+    let at_once = if full() { 4 } else { 2 };
+    futures_util::stream::iter(scenes)
+        .buffer_unordered(at_once)
+        .collect()
+        .await
 }
 
 /// What a run that ended well has cost.
@@ -130,6 +162,10 @@ pub(super) struct Scene {
     pub(super) smtp: SmtpServer,
     pub(super) watch: Watch,
     pub(super) settings: Settings,
+    /// The ids of all that was published through this scene.
+    published: Mutex<Vec<String>>,
+    /// The ids of those that are to end as dead letters.
+    refused: Mutex<BTreeSet<String>>,
 }
 
 impl Scene {
@@ -161,13 +197,42 @@ impl Scene {
             smtp,
             watch,
             settings,
+            published: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
     pub(super) async fn publish(&self, event: i64) {
-        self.rabbit
-            .send(&json!({"type": "UPDATED", "event_id": event}))
+        self.publish_as(&uuid::Uuid::new_v4().to_string(), event).await;
+    }
+
+    pub(super) async fn publish_as(&self, id: &str, event: i64) {
+        self.send(id, &json!({"type": "UPDATED", "event_id": event}))
             .await;
+    }
+
+    /// A message that says nothing.
+    pub(super) async fn publish_invalid(&self) {
+        let id = uuid::Uuid::new_v4().to_string();
+        self.send(&id, &json!({"type": "UPDATED"})).await;
+        self.refused.lock().expect("no panic").insert(id);
+    }
+
+    async fn send(&self, id: &str, message: &Value) {
+        self.rabbit.send_as(id, message).await;
+        self.published.lock().expect("no panic").push(id.to_owned());
+    }
+
+    /// Waits for the moment to strike.
+    pub(super) async fn reach(&self, Moment(told, pause): Moment) {
+        self.smtp.wait_for(told, LIMIT).await;
+        tokio::time::sleep(pause).await;
+    }
+
+    /// What has just struck was in time if not all were told.
+    pub(super) fn struck(&self, people: usize) {
+        let told = self.smtp.messages().len();
+        assert!(told < people, "too late: {told} of {people} are told");
     }
 
     /// Waits until so many dispatches are completed; says how long that took.
@@ -226,6 +291,7 @@ impl Scene {
     /// The end of a run: the ledger has so many rows of each status, the relay has an acceptance for each
     /// of those who were `told`, no ack came too early, and the queues are empty once the workers are gone.
     pub(super) async fn end_as(self, workers: Vec<Worker>, rows: &[(&str, usize)], told: usize) -> Cost {
+        self.all_acked().await;
         let memory = workers.iter().map(Worker::peak_memory).max().unwrap_or(0);
         for worker in workers {
             worker.stop().await;
@@ -235,14 +301,37 @@ impl Scene {
         let rows = rows.map(|&(status, count)| (status.to_owned(), i64::try_from(count).expect("few")));
         assert_eq!(self.db.counts(), rows.collect());
         let copies = surplus(&self.smtp, told);
-        for queue in [self.rabbit.broker.queue.clone(), self.rabbit.dead()] {
-            assert_eq!(self.rabbit.ready(&queue).await, Some(0), "{queue}");
-        }
+        let left = self.rabbit.ready(&self.rabbit.broker.queue).await;
+        assert_eq!(left, Some(0), "left in the queue");
+        self.judge_letters().await;
         // Nothing is ready, dead or in a hand, so all that was published must have been acked.
         let (acks, published) = (self.watch.acks(), self.rabbit.published());
         assert!(acks > 0, "no ack was seen");
         assert!(acks >= published, "{published} published, {acks} acked");
         self.rabbit.clean().await;
         Cost { copies, memory }
+    }
+
+    /// Waits until all that was published was acked.
+    pub(super) async fn all_acked(&self) {
+        let published = self.published.lock().expect("no panic").clone();
+        until("an ack for each message", LIMIT, async || {
+            let all = published.iter().all(|id| self.watch.has_acked(id));
+            (all && self.watch.acks() >= published.len()).then_some(())
+        })
+        .await;
+    }
+
+    /// A fault may double a dead letter, and never loses one.
+    async fn judge_letters(&self) {
+        let refused = self.refused.lock().expect("no panic").clone();
+        let (mut seen, mut count) = (BTreeSet::new(), 0);
+        while let Some(letter) = self.rabbit.take(&self.rabbit.dead()).await {
+            let id = letter.properties.message_id().as_ref();
+            seen.insert(id.map(ToString::to_string).unwrap_or_default());
+            count += 1;
+        }
+        assert_eq!(seen, refused, "dead letters");
+        assert!(count <= 2 * refused.len(), "{count} dead letters");
     }
 }
