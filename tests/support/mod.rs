@@ -7,6 +7,8 @@ pub mod command;
 pub mod database;
 pub mod mail;
 pub mod mailed;
+pub mod outage;
+pub mod postgres;
 pub mod proxy;
 pub mod rabbit;
 pub mod smtp;

@@ -4,5 +4,6 @@
 
 mod broker;
 mod crash;
+mod database;
 mod scene;
 mod workers;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::database::{Kind, TestDatabase};
-use crate::support::mailed::{slow_relay, surplus};
+use crate::support::mailed::{by_recipient, slow_relay, surplus};
 use crate::support::rabbit::{self, Rabbit};
 use crate::support::smtp::SmtpServer;
 use crate::support::until;
@@ -139,7 +139,11 @@ impl Scene {
     }
 
     pub(super) async fn with(kind: Kind, smtp: SmtpServer) -> Self {
-        let (db, rabbit) = (TestDatabase::new(kind), Rabbit::new().await);
+        Self::on(TestDatabase::new(kind), smtp).await
+    }
+
+    pub(super) async fn on(db: TestDatabase, smtp: SmtpServer) -> Self {
+        let rabbit = Rabbit::new().await;
         let mut broker = rabbit::address();
         let target = format!("127.0.0.1:{}", broker.port().expect("a port"));
         let watch = Watch::start(target, db.observer()).await;
@@ -175,6 +179,16 @@ impl Scene {
         })
         .await;
         begun.elapsed()
+    }
+
+    /// Each row that is `sent` has an acceptance at the relay.
+    pub(super) fn assert_sent_is_true(&self) {
+        let rows = self.db.rows();
+        // Read behind the rows, so that it can only know more.
+        let taken = by_recipient(self.smtp.messages());
+        for row in rows.iter().filter(|row| row.status == "sent") {
+            assert!(taken.contains_key(row.to()), "{row:?} was never taken");
+        }
     }
 
     /// The end of a run in which nobody failed: the ledger says `sent` of all `people`, the relay has an
