@@ -5,5 +5,6 @@
 mod broker;
 mod crash;
 mod database;
+mod disk;
 mod scene;
 mod workers;
