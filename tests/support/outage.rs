@@ -1,4 +1,4 @@
-//! What takes a database away from a worker though it is there: somebody else's lock, a full disk.
+//! What others do to a worker's database: lock it, fill its disk, commit late.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
 
@@ -19,44 +19,78 @@ pub struct Lock {
     _session: Session,
 }
 
-#[expect(dead_code, reason = "they are kept open, that is all")]
 enum Session {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
     Mysql(MysqlConnection),
 }
 
+impl Session {
+    fn open(kind: Kind, address: &str) -> Self {
+        match kind {
+            Kind::Sqlite => Self::Sqlite(SqliteConnection::establish(address).unwrap()),
+            Kind::Postgres => Self::Postgres(PgConnection::establish(address).unwrap()),
+            Kind::Mysql => Self::Mysql(MysqlConnection::establish(address).unwrap()),
+        }
+    }
+
+    fn execute(&mut self, sql: &str) {
+        match self {
+            Self::Sqlite(conn) => conn.batch_execute(sql),
+            Self::Postgres(conn) => conn.batch_execute(sql),
+            Self::Mysql(conn) => conn.batch_execute(sql),
+        }
+        .unwrap();
+    }
+
+    /// Off the thread on which the relay of the test runs too.
+    async fn begun(db: &TestDatabase, sql: String) -> Self {
+        let (kind, address) = db.known_as();
+        let address = address.to_owned();
+        let begin = move || {
+            let mut session = Self::open(kind, &address);
+            session.execute(&sql);
+            session
+        };
+        tokio::task::spawn_blocking(begin).await.unwrap()
+    }
+}
+
 impl Lock {
     /// Waits for those who are writing.
     pub async fn take(db: &TestDatabase) -> Self {
-        let (kind, address) = db.known_as();
-        let address = address.to_owned();
-        tokio::task::spawn_blocking(move || Self::taken(kind, &address))
-            .await
-            .unwrap()
+        let sql = match db.known_as().0 {
+            Kind::Sqlite => "PRAGMA busy_timeout = 10000; BEGIN EXCLUSIVE",
+            Kind::Postgres => "BEGIN; LOCK TABLE notifications IN ACCESS EXCLUSIVE MODE",
+            Kind::Mysql => "LOCK TABLES notifications WRITE",
+        };
+        Self {
+            _session: Session::begun(db, sql.into()).await,
+        }
+    }
+}
+
+/// Participants whose ids are given and whose transaction is not over.
+pub struct LateCommit {
+    session: Session,
+}
+
+impl LateCommit {
+    /// `<prefix>0@example.com` and so on.
+    pub async fn begin(db: &TestDatabase, event: i64, prefix: &str, count: usize) -> Self {
+        let values: Vec<_> = (0..count)
+            .map(|i| format!("({event}, '{prefix}{i}@example.com', 'Late {i}')"))
+            .collect();
+        let values = values.join(", ");
+        let sql = format!("BEGIN; INSERT INTO participants (event_id, email, name) VALUES {values}");
+        Self {
+            session: Session::begun(db, sql).await,
+        }
     }
 
-    fn taken(kind: Kind, address: &str) -> Self {
-        let session = match kind {
-            Kind::Sqlite => {
-                let mut conn = SqliteConnection::establish(address).unwrap();
-                conn.batch_execute("PRAGMA busy_timeout = 10000; BEGIN EXCLUSIVE")
-                    .unwrap();
-                Session::Sqlite(conn)
-            }
-            Kind::Postgres => {
-                let mut conn = PgConnection::establish(address).unwrap();
-                conn.batch_execute("BEGIN; LOCK TABLE notifications IN ACCESS EXCLUSIVE MODE")
-                    .unwrap();
-                Session::Postgres(conn)
-            }
-            Kind::Mysql => {
-                let mut conn = MysqlConnection::establish(address).unwrap();
-                conn.batch_execute("LOCK TABLES notifications WRITE").unwrap();
-                Session::Mysql(conn)
-            }
-        };
-        Self { _session: session }
+    pub async fn commit(mut self) {
+        let commit = tokio::task::spawn_blocking(move || self.session.execute("COMMIT"));
+        commit.await.unwrap();
     }
 }
 

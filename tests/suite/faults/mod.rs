@@ -2,6 +2,7 @@
 //! relay took, what the ledger says and what the queue holds. `scripts/faults` runs it longer and writes
 //! down what came of it; here each fault strikes a few times.
 
+mod audience;
 mod broker;
 mod crash;
 mod database;
