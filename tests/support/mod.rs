@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "what the tests share is public to them")]
 
 pub mod certs;
+pub mod clock;
 pub mod command;
 pub mod database;
 pub mod mail;

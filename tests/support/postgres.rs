@@ -85,7 +85,14 @@ impl Postgres {
             .append(true)
             .open(self.folder.path().join("log"))
             .unwrap();
-        unprivileged(program("postgres"))
+        unprivileged("env".into())
+            // Only for the server itself.
+            .args(
+                self.environment
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            )
+            .arg(program("postgres"))
             .arg("-D")
             .arg(self.folder.path().join("data"))
             .args(["-p", &self.port.to_string()])
@@ -96,7 +103,6 @@ impl Postgres {
                 "unix_socket_directories=",
             ])
             .args(["-c", "max_connections=40", "-c", "shared_buffers=16MB"])
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -141,7 +147,7 @@ impl Drop for Postgres {
 fn signal(name: &str, pids: &[u32]) {
     if !pids.is_empty() {
         let pids = pids.iter().map(u32::to_string);
-        let _ = Command::new("kill").args(["-s", name]).args(pids).status();
+        let _ = Command::new("kill").args(["-s", name]).args(pids).output();
     }
 }
 

@@ -4,8 +4,10 @@
 
 mod audience;
 mod broker;
+mod clock;
 mod crash;
 mod database;
 mod disk;
+mod memory;
 mod scene;
 mod workers;
