@@ -149,6 +149,7 @@ impl Leases {
         let (leases, lost) = self.snapshot();
         let told = lost.clone();
         if leases.is_empty() {
+            self.db.no_beats();
             return Ok(());
         }
         let asked = leases.clone();

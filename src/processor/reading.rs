@@ -86,7 +86,7 @@ impl Brought {
 /// The first open row; pages again when there is none.
 fn next_alone(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Brought, DbError> {
     let rows = repository::open_rows(conn, dispatch, NotificationId(0), 1)?;
-    let next_due = repository::next_due(conn, dispatch, NaiveDateTime::default())?;
+    let next_due = overdue(conn, dispatch)?;
     let stage = if rows.is_empty() {
         Stage::Pages
     } else {
@@ -106,7 +106,7 @@ fn resume(
     size: usize,
 ) -> Result<Brought, DbError> {
     let rows = repository::open_rows(conn, dispatch, after, size)?;
-    let next_due = repository::next_due(conn, dispatch, NaiveDateTime::default())?;
+    let next_due = overdue(conn, dispatch)?;
     let full = rows.len() == size;
     let last = rows.last().filter(|_| full).map(|row| Stage::Resume(row.id));
     Ok(Brought {
@@ -114,6 +114,12 @@ fn resume(
         stage: last.unwrap_or(Stage::Pages),
         next_due,
     })
+}
+
+/// Who has set the next times and when is not known: whether they have come is asked at once.
+fn overdue(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option<NaiveDateTime>, DbError> {
+    let timed = repository::is_timed(conn, dispatch)?;
+    Ok(timed.then(NaiveDateTime::default))
 }
 
 fn page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<Brought, DbError> {
@@ -141,12 +147,14 @@ pub(super) fn due(engine: &Engine, work: &Work, stage: Stage) -> Reading {
     let db = engine.db.clone();
     Box::pin(async move {
         db.read(move |conn| {
-            let rows = repository::due_rows(conn, dispatch, now, longest, size)?;
+            let time = repository::schedule_time(conn, now)?;
+            let rows = repository::due_rows(conn, dispatch, time, longest, size)?;
             // Rows that were due before are in hand by now, unless there were more than one page of them.
             let next_due = if rows.len() == size {
                 Some(now)
             } else {
-                repository::next_due(conn, dispatch, now)?
+                let next = repository::next_due(conn, dispatch, time, longest)?;
+                next.map(|at| at - (time - now))
             };
             Ok(Brought {
                 rows,

@@ -190,13 +190,14 @@ impl Course {
         mine
     }
 
-    /// Wall-clock times of the ledger become waits here; a clock that was set back stretches none beyond
-    /// the longest delay that is ever given.
+    /// Wall-clock times of the ledger become waits here. One that is longer than any that is ever given comes
+    /// from a clock that was set back: the ledger is asked at once.
     fn wake_at(&mut self, at: NaiveDateTime) {
         let wait = (at - (self.engine.now)().naive_utc())
             .to_std()
-            .unwrap_or(Duration::ZERO);
-        let at = Instant::now() + wait.clamp(SOONEST, LONGEST_DELAY);
+            .ok()
+            .filter(|wait| *wait <= LONGEST_DELAY);
+        let at = Instant::now() + wait.unwrap_or_default().max(SOONEST);
         self.next_due = Some(self.next_due.map_or(at, |other| other.min(at)));
     }
 

@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 
+use super::clock::{schedule_time, set_back};
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::lease::{TIMED, under};
@@ -79,18 +80,21 @@ pub fn finish(
     if cursor < last || open > 0 {
         return Ok(End::NotYet);
     }
-    let due: Option<NaiveDateTime> = notifications::table
-        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
-        .filter(notifications::status.eq_any(TIMED))
-        .select(diesel::dsl::min(notifications::next_attempt_at))
-        .first(conn)?;
+    let time = schedule_time(conn, now)?;
+    let due = earliest(conn, dispatch, time)?;
     let status = if due.is_some() {
         DispatchStatus::Waiting
     } else {
         counts.verdict()
     };
+    let touched = if due.is_some() {
+        schedule_time(conn, now)?
+    } else {
+        now
+    };
     diesel::update(dispatches::table.find(dispatch.to_string()))
         .set((
+            dispatches::updated_at.eq(touched),
             dispatches::status.eq(status.as_str()),
             dispatches::due_at.eq(due),
             dispatches::closed_at.eq(status.is_closed().then_some(now)),
@@ -100,6 +104,27 @@ pub fn finish(
         ))
         .execute(conn)?;
     Ok(End::Reached(status, counts))
+}
+
+/// The earliest next time: the schedule's time itself where its clock was set back since.
+fn earliest(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    time: NaiveDateTime,
+) -> Result<Option<NaiveDateTime>, DbError> {
+    let (next, newest): (Option<NaiveDateTime>, Option<NaiveDateTime>) = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .filter(notifications::status.eq_any(TIMED))
+        .filter(notifications::next_attempt_at.is_not_null())
+        .select((
+            diesel::dsl::min(notifications::next_attempt_at),
+            diesel::dsl::max(notifications::updated_at),
+        ))
+        .first(conn)?;
+    let (Some(next), Some(newest)) = (next, newest) else {
+        return Ok(None);
+    };
+    Ok(Some(if newest > set_back(time) { time } else { next }))
 }
 
 /// The counts of one dispatch.
@@ -132,6 +157,7 @@ pub fn park(
     token: LeaseToken,
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
+    let now = schedule_time(conn, now)?;
     let parked = diesel::update(under(dispatch, token))
         .set((
             dispatches::status.eq(DispatchStatus::Waiting.as_str()),

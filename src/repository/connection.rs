@@ -1,7 +1,8 @@
-//! One connection type for three databases, the pools over it, and the only place where a thread
-//! blocks on one. SQLite has a single writer; every database keeps one connection for lease beats.
+//! One connection type for three databases, the pools over it, and the only place where a thread blocks on
+//! one. SQLite has a single writer; every database keeps one connection for lease beats.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
@@ -40,9 +41,17 @@ pub struct Database {
     writes: Gated,
     beats: Gated,
     ledger: Pool<Manager>,
+    refused: Arc<Refused>,
 }
 
-/// A pool whose callers queue up in order, without each of them blocking a thread.
+/// What was written last in vain: a full disk answers and takes nothing.
+#[derive(Default)]
+struct Refused {
+    beats: AtomicBool,
+    outcomes: AtomicBool,
+}
+
+/// A pool whose callers queue up in order, without blocking a thread each.
 #[derive(Clone)]
 struct Gated {
     pool: Pool<Manager>,
@@ -83,6 +92,7 @@ impl Database {
             ledger: if is_sqlite { writes.pool.clone() } else { pool(1) },
             beats: Gated::new(pool(1)),
             writes,
+            refused: Arc::default(),
         })
     }
 
@@ -107,26 +117,43 @@ impl Database {
         &self,
         change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        blocking(&self.beats, |conn| transaction(conn, change)).await
+        let beaten = blocking(&self.beats, |conn| transaction(conn, change)).await;
+        self.refused.beats.store(in_vain(&beaten), Ordering::Relaxed);
+        beaten
     }
 
-    /// Runs `change` in one transaction on the calling thread: for the ledger's writer, which has one
-    /// of its own.
+    /// There is no lease left to beat for.
+    pub fn no_beats(&self) {
+        self.refused.beats.store(false, Ordering::Relaxed);
+    }
+
+    /// Runs `change` in one transaction on the calling thread: that of the ledger's writer.
     pub(super) fn write_here<T>(
         &self,
         change: impl FnOnce(&mut AnyConnection) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
-        transaction(&mut *checkout(&self.ledger)?, change)
+        let written = checkout(&self.ledger).and_then(|mut conn| transaction(&mut conn, change));
+        self.refused.outcomes.store(in_vain(&written), Ordering::Relaxed);
+        written
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and took the last beat and the last outcomes.
     pub async fn ping(&self) -> Result<(), DbError> {
         self.read(|conn| {
             diesel::sql_query("SELECT 1").execute(conn)?;
             Ok(())
         })
-        .await
+        .await?;
+        if self.refused.beats.load(Ordering::Relaxed) || self.refused.outcomes.load(Ordering::Relaxed) {
+            return Err(DbError::Unavailable("it does not take what is written".into()));
+        }
+        Ok(())
     }
+}
+
+/// A conflict passes by itself.
+fn in_vain<T>(written: &Result<T, DbError>) -> bool {
+    written.as_ref().is_err_and(|error| !error.is_conflict())
 }
 
 async fn blocking<T: Send + 'static>(
@@ -249,7 +276,7 @@ impl CustomizeConnection<AnyConnection, diesel::r2d2::Error> for Prepare {
         if self.echo {
             conn.set_instrumentation(super::echo::log_statement);
         }
-        // A worker that is frozen in the middle of a transaction must not keep its locks from others.
+        // One that is frozen in a transaction must not keep its locks from others.
         let setup = match conn {
             // A relaxed setting would make `sent` a guess after a power cut.
             #[cfg(feature = "sqlite")]

@@ -5,6 +5,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use super::accept::Claimant;
+use super::clock::{schedule_time, set_back};
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::schema::{dispatches, notifications};
@@ -110,7 +111,8 @@ pub fn take_up_waiting(
         .set((claimed(who), running))
         .execute(conn)?;
     if changed == 1 {
-        open_due(conn, dispatch, longest, who.now)?;
+        let time = schedule_time(conn, who.now)?;
+        open_due(conn, dispatch, longest, time)?;
     }
     load_if(changed == 1, conn, dispatch, who)
 }
@@ -128,7 +130,8 @@ fn open_due(
         .filter(
             notifications::next_attempt_at
                 .le(now)
-                .or(notifications::next_attempt_at.gt(now + longest)),
+                .or(notifications::next_attempt_at.gt(now + longest))
+                .or(notifications::updated_at.gt(set_back(now))),
         );
     diesel::update(due)
         .set((

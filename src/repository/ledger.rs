@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use super::clock::schedule_time;
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::lease::under;
@@ -50,6 +51,17 @@ pub enum Outcome {
         /// UTC; `None`: left to the operator.
         at: Option<NaiveDateTime>,
     },
+}
+
+impl Outcome {
+    /// UTC, by the worker's clock.
+    fn next_time(&self) -> Option<NaiveDateTime> {
+        match self {
+            Self::Again { at, .. } | Self::Deferred { at, .. } => Some(*at),
+            Self::Unknown { at, .. } => *at,
+            Self::Sent | Self::Failed { .. } | Self::Sending | Self::TakenBack => None,
+        }
+    }
 }
 
 /// What the ledger says of an entry.
@@ -101,6 +113,12 @@ pub fn record(
             .set(dispatches::vain_starts.eq(0))
             .execute(conn)?;
     }
+    let is_timed = |entry: &Entry| entry.outcome.next_time().is_some();
+    let time = if entries.iter().any(is_timed) {
+        schedule_time(conn, now)?
+    } else {
+        now
+    };
     let mut leases = HashMap::new();
     let mut accepted = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -113,7 +131,7 @@ pub fn record(
             Some(&held) => held,
             None => *leases.entry(lease).or_insert(still_held(conn, lease, now)?),
         };
-        accepted.push(match (held, held && record_one(conn, entry, now)?) {
+        accepted.push(match (held, held && record_one(conn, entry, now, time)?) {
             (false, _) => Taken::LeaseLost,
             (true, false) => Taken::Settled,
             (true, true) => Taken::Yes,
@@ -151,17 +169,22 @@ fn still_held(
         == 1)
 }
 
-fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Result<bool, DbError> {
-    let (status, error, at, charged) = match &entry.outcome {
+/// `time`: what the schedule's clock says at `now`, by which the next times were reckoned.
+fn record_one(
+    conn: &mut AnyConnection,
+    entry: &Entry,
+    now: NaiveDateTime,
+    time: NaiveDateTime,
+) -> Result<bool, DbError> {
+    let at = entry.outcome.next_time().map(|at| at + (time - now));
+    let (status, error, charged) = match &entry.outcome {
         Outcome::Sent => return Ok(true),
         Outcome::Sending => return mark(conn, entry.notification, now),
         Outcome::TakenBack => return take_back(conn, entry.notification, now),
-        Outcome::Again { error, at } => (NotificationStatus::Pending, error, Some(*at), 1),
-        Outcome::Deferred { error, at } => (NotificationStatus::Deferred, error, Some(*at), 1),
-        Outcome::Failed { error, attempted } => {
-            (NotificationStatus::Failed, error, None, i32::from(*attempted))
-        }
-        Outcome::Unknown { error, at } => (NotificationStatus::Unknown, error, *at, 1),
+        Outcome::Again { error, .. } => (NotificationStatus::Pending, error, 1),
+        Outcome::Deferred { error, .. } => (NotificationStatus::Deferred, error, 1),
+        Outcome::Failed { error, attempted } => (NotificationStatus::Failed, error, i32::from(*attempted)),
+        Outcome::Unknown { error, .. } => (NotificationStatus::Unknown, error, 1),
     };
     let open = notifications::table
         .filter(notifications::id.eq(entry.notification.0))
@@ -172,7 +195,7 @@ fn record_one(conn: &mut AnyConnection, entry: &Entry, now: NaiveDateTime) -> Re
             notifications::attempts.eq(notifications::attempts + charged),
             notifications::error.eq(Some(error)),
             notifications::next_attempt_at.eq(at),
-            notifications::updated_at.eq(now),
+            notifications::updated_at.eq(time),
         ))
         .execute(conn)?;
     Ok(updated == 1)

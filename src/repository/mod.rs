@@ -4,6 +4,7 @@
 mod accept;
 mod acks;
 mod browse;
+mod clock;
 mod closing;
 mod connection;
 mod durability;
@@ -33,6 +34,7 @@ pub use browse::{
     DispatchView, Missed, NotificationFilter, NotificationView, audience, dispatch, dispatches, missed,
     notification, notifications, settled,
 };
+pub use clock::schedule_time;
 pub use closing::{Counts, End, counts, finish, park};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
@@ -41,7 +43,7 @@ pub use lease::{
     Claim, Seen, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
 };
 pub use ledger::{Entry, Outcome, Taken, record};
-pub use pages::{Page, PageRequest, WorkRow, due_rows, next_due, open_rows, read_page};
+pub use pages::{Page, PageRequest, WorkRow, due_rows, is_timed, next_due, open_rows, read_page};
 pub use reopen::{Reopened, reopen_dead};
 pub use retention::forget;
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};

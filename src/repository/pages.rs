@@ -5,6 +5,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use super::clock::set_back;
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::foreign::audience;
@@ -163,7 +164,8 @@ pub fn due_rows(
         .filter(
             notifications::next_attempt_at
                 .le(now)
-                .or(notifications::next_attempt_at.gt(now + longest)),
+                .or(notifications::next_attempt_at.gt(now + longest))
+                .or(notifications::updated_at.gt(set_back(now))),
         )
         .order(notifications::id)
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -172,16 +174,29 @@ pub fn due_rows(
     Ok(rows.into_iter().map(WorkRow::from).collect())
 }
 
-/// The earliest next time behind `after` among the open notifications.
+/// Whether open notifications have a next time, past or not.
+pub fn is_timed(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<bool, DbError> {
+    let timed = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .filter(notifications::status.eq(NotificationStatus::Pending.as_str()))
+        .filter(notifications::next_attempt_at.is_not_null());
+    let first: Option<i64> = timed.select(notifications::id).first(conn).optional()?;
+    Ok(first.is_some())
+}
+
+/// The earliest next time among the open notifications that are not due yet.
 pub fn next_due(
     conn: &mut AnyConnection,
     dispatch: DispatchId,
-    after: NaiveDateTime,
+    now: NaiveDateTime,
+    longest: chrono::Duration,
 ) -> Result<Option<NaiveDateTime>, DbError> {
     Ok(notifications::table
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
         .filter(notifications::status.eq(NotificationStatus::Pending.as_str()))
-        .filter(notifications::next_attempt_at.gt(after))
+        .filter(notifications::next_attempt_at.gt(now))
+        .filter(notifications::next_attempt_at.le(now + longest))
+        .filter(notifications::updated_at.le(set_back(now)))
         .select(diesel::dsl::min(notifications::next_attempt_at))
         .first(conn)?)
 }

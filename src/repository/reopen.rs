@@ -3,6 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use super::clock::schedule_time;
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::schema::{dispatches, notifications};
@@ -28,6 +29,7 @@ pub fn reopen_dead(
     dispatch: DispatchId,
     now: NaiveDateTime,
 ) -> Result<Reopened, DbError> {
+    let now = schedule_time(conn, now)?;
     let dead = dispatches::table
         .filter(dispatches::id.eq(dispatch.to_string()))
         .filter(dispatches::status.eq(DispatchStatus::Failed.as_str()))

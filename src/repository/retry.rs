@@ -4,6 +4,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use super::clock::schedule_time;
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::schema::{dispatches, notifications};
@@ -95,6 +96,7 @@ fn reopen(
     only: Option<NotificationId>,
     now: NaiveDateTime,
 ) -> Result<Retried, DbError> {
+    let now = schedule_time(conn, now)?;
     diesel::update(dispatches::table.find(dispatch))
         .set(dispatches::updated_at.eq(now))
         .execute(conn)?;

@@ -3,6 +3,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use super::clock::{schedule_time, set_back};
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::lease::Seen;
@@ -28,12 +29,14 @@ pub fn due(
     now: NaiveDateTime,
     longest: chrono::Duration,
 ) -> Result<Vec<DispatchId>, DbError> {
+    let now = schedule_time(conn, now)?;
     let ids: Vec<String> = dispatches::table
         .filter(dispatches::status.eq(DispatchStatus::Waiting.as_str()))
         .filter(
             dispatches::due_at
                 .le(now)
-                .or(dispatches::due_at.gt(now + longest)),
+                .or(dispatches::due_at.gt(now + longest))
+                .or(dispatches::updated_at.gt(set_back(now))),
         )
         .order(dispatches::due_at)
         .limit(ROUND)

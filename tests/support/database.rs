@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use diesel::prelude::*;
 use tempfile::TempDir;
 use url::Url;
 
+use super::postgres::Postgres;
 use super::until;
 
 diesel::table! {
@@ -164,7 +166,40 @@ macro_rules! try_connected {
 impl TestDatabase {
     /// Creates a database and runs `herald migrate` on it.
     pub fn new(kind: Kind) -> Self {
-        let database = Self::bare(kind);
+        Self::bare(kind).migrated()
+    }
+
+    /// A database of a server or a disk that goes with the test.
+    pub fn on_postgres(server: &Postgres) -> Self {
+        let name = format!("herald_{}", uuid::Uuid::new_v4().simple());
+        run(
+            Kind::Postgres,
+            &server.url("postgres"),
+            &format!("CREATE DATABASE {name}"),
+        );
+        let url = server.url(&name);
+        Self::of(Kind::Postgres, url.clone(), url).migrated()
+    }
+
+    /// An `SQLite` file in this folder.
+    pub fn in_folder(folder: &Path) -> Self {
+        let address = folder.join("herald.db").to_str().unwrap().to_owned();
+        Self::of(Kind::Sqlite, format!("sqlite:///{address}"), address).migrated()
+    }
+
+    fn of(kind: Kind, url: String, address: String) -> Self {
+        let (server, folder) = (None, TempDir::new().unwrap());
+        Self {
+            kind,
+            url,
+            address,
+            server,
+            folder,
+        }
+    }
+
+    fn migrated(self) -> Self {
+        let database = self;
         let migrated = Command::new(env!("CARGO_BIN_EXE_herald"))
             .arg("migrate")
             .current_dir(database.folder.path())
@@ -218,6 +253,11 @@ impl TestDatabase {
 
     pub fn postgres() -> Self {
         Self::new(Kind::Postgres)
+    }
+
+    /// Which kind it is, and as what Diesel knows it.
+    pub(super) fn known_as(&self) -> (Kind, &str) {
+        (self.kind, &self.address)
     }
 
     /// For a look at it from another task.

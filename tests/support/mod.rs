@@ -3,12 +3,15 @@
 #![expect(unreachable_pub, reason = "what the tests share is public to them")]
 
 pub mod certs;
+pub mod clock;
 pub mod command;
 pub mod database;
 pub mod link;
 pub mod mail;
 pub mod mailed;
 pub mod node;
+pub mod outage;
+pub mod postgres;
 pub mod proxy;
 pub mod rabbit;
 pub mod smtp;

@@ -2,10 +2,15 @@
 //! relay took, what the ledger says and what the queue holds. `scripts/faults` runs it longer and writes
 //! down what came of it; here each fault strikes a few times.
 
+mod audience;
 mod broker;
+mod clock;
 mod crash;
+mod database;
+mod disk;
 mod equal;
 mod foreign;
+mod memory;
 mod outages;
 mod relay;
 mod relay_down;

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::support::database::{Kind, TestDatabase};
-use crate::support::mailed::{slow_relay, surplus};
+use crate::support::mailed::{by_recipient, slow_relay, surplus};
 use crate::support::rabbit::Rabbit;
 use crate::support::smtp::SmtpServer;
 use crate::support::until;
@@ -180,7 +180,15 @@ impl Scene {
 
     /// At this broker.
     pub(super) async fn at(kind: Kind, smtp: SmtpServer, rabbit: Rabbit) -> Self {
-        let db = TestDatabase::new(kind);
+        Self::between(TestDatabase::new(kind), smtp, rabbit).await
+    }
+
+    /// With this database.
+    pub(super) async fn on(db: TestDatabase, smtp: SmtpServer) -> Self {
+        Self::between(db, smtp, Rabbit::new().await).await
+    }
+
+    async fn between(db: TestDatabase, smtp: SmtpServer, rabbit: Rabbit) -> Self {
         let mut broker = rabbit.url().clone();
         let target = format!("127.0.0.1:{}", broker.port().expect("a port"));
         let watch = Watch::start(target, db.observer()).await;
@@ -280,6 +288,16 @@ impl Scene {
         })
         .await;
         begun.elapsed()
+    }
+
+    /// Each row that is `sent` has an acceptance at the relay.
+    pub(super) fn assert_sent_is_true(&self) {
+        let rows = self.db.rows();
+        // Read behind the rows, so that it can only know more.
+        let taken = by_recipient(self.smtp.messages());
+        for row in rows.iter().filter(|row| row.status == "sent") {
+            assert!(taken.contains_key(row.to()), "{row:?} was never taken");
+        }
     }
 
     /// The end of a run in which nobody failed: the ledger says `sent` of all `people`, and what
