@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 mod dead_letters;
 mod faults;
+mod hostile_relay;
 mod mailer;
 mod main_job;
 mod missing;
