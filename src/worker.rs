@@ -111,8 +111,14 @@ async fn attend(
             return;
         }
     }
-    if let (Verdict::Ack | Verdict::DeadLetter(_), Some(dispatch)) = (&verdict, dispatch) {
-        processor.ack_begins(&delivery, dispatch).await;
+    // A dead letter may be doubled, so nothing depends on whose it was.
+    if let (Verdict::Ack, Some(dispatch)) = (&verdict, dispatch) {
+        while !processor.ack_begins(&delivery, dispatch).await {
+            let pause = tokio::time::sleep(RETRY_PAUSE);
+            if shutdown.stopping().run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
     }
     drop(processor);
     loop {
@@ -132,7 +138,7 @@ async fn attend(
         }
     }
     if let (Verdict::Ack | Verdict::DeadLetter(_), Some(dispatch)) = (&verdict, dispatch) {
-        // Full only while the broker is slow; a proof that is missing costs nothing but a repetition.
+        // Full only while the broker is slow.
         let _ = acked.send((delivery, dispatch)).await;
     }
 }

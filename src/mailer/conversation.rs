@@ -25,6 +25,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// others are free.
 const BRISK: Duration = Duration::from_millis(500);
 
+/// A connection on which nothing happened for so long begins with one e-mail.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// An open conversation with a relay.
 #[derive(Debug)]
 pub struct Conversation {
@@ -57,7 +60,7 @@ impl Conversation {
             out: Vec::new(),
             taken: 0,
             since: Instant::now(),
-            brisk: true,
+            brisk: false,
         };
         let hello = Ehlo::new(own_name.clone()).to_string();
         let lines = conversation.ask(Phase::Hello, &hello).await?;
@@ -109,6 +112,8 @@ impl Conversation {
 
     /// Adds an e-mail to those that are under way; it leaves with [`Conversation::advance`].
     pub fn add(&mut self, parcel: Parcel<'_>) {
+        // A connection that lay idle may be gone: the first e-mail tells, at no other's price.
+        self.brisk &= !self.pipeline.is_empty() || self.since.elapsed() < FRESH;
         match self.letter(parcel) {
             Ok(letter) => self.pipeline.add(letter),
             Err(outcome) => self.pipeline.add_settled(outcome),
@@ -154,7 +159,8 @@ impl Conversation {
             return Ok(());
         }
         let phase = self.pipeline.awaits().unwrap_or(Phase::Mail);
-        let limit = if phase == Phase::Dot && self.out.is_empty() {
+        // A relay may hold its replies to a flight back until it has looked at the texts in it.
+        let limit = if self.pipeline.has_text_out(self.taken) {
             self.data_timeout
         } else {
             self.timeout

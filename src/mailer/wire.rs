@@ -55,7 +55,11 @@ impl Stream {
         }
         let polled = match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            // Only into its buffer: an error of the socket must not hide what was taken.
+            Self::Tls(tls) => match io::Write::write(&mut tls.get_mut().1.writer(), bytes)? {
+                0 => Poll::Pending,
+                taken => Poll::Ready(Ok(taken)),
+            },
         };
         transpose(polled)
     }
@@ -173,6 +177,10 @@ impl Wire {
         let received = &mut self.received;
         let stream = &mut self.stream;
         poll_fn(|cx| {
+            // Makes room, or wakes us when there is some.
+            if let Poll::Ready(Err(error)) = stream.poll_flush(cx) {
+                return Poll::Ready(Err(error));
+            }
             let taken = match stream.poll_write(cx, out)? {
                 Poll::Ready(0) if !out.is_empty() => {
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));

@@ -1,6 +1,7 @@
 //! From what became of a handover to its outcome on the way into the ledger, and what it says of the lane.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -48,6 +49,7 @@ impl Senders {
         if matches!(handover, Handover::Accepted(_)) {
             self.denials.accepted(denials);
         }
+        self.pacing.note(&handover, Instant::now());
         let lane_passes = self.observe(open, &mut job, &handover, blamed);
         let faults = (job.lane_faults, lane_passes);
         let now = (self.now)().naive_utc();

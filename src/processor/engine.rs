@@ -13,6 +13,7 @@ use super::denials::Denials;
 use super::job::{Ticket, committed};
 use super::lane::Lane;
 use super::lease::{Lease, Leases};
+use super::pacing::Pacing;
 use super::sender::{Rate, Senders};
 use super::way::Way;
 use super::{Clock, holder};
@@ -97,6 +98,7 @@ impl Engine {
             breaker: Arc::clone(&breaker),
             denials: Denials::default(),
             rate: rate(email.relay.rate_limit),
+            pacing: Pacing::default(),
             permits: Arc::new(Semaphore::new(config.in_flight)),
             writer,
             config: config.clone(),

@@ -107,10 +107,11 @@ impl Lane {
     pub(super) fn remove(&self, work: &Arc<Work>) -> Vec<Job> {
         let mut queue = lock(&self.queue);
         let index = queue.turns.iter().position(|t| Arc::ptr_eq(&t.work, work));
-        index
-            .and_then(|i| queue.turns.remove(i))
-            .map(|t| t.jobs.into())
-            .unwrap_or_default()
+        let jobs = index.and_then(|i| queue.turns.remove(i)).map(|turn| turn.jobs);
+        drop(queue);
+        let jobs: Vec<Job> = jobs.unwrap_or_default().into();
+        self.waiting.forget_permits(jobs.len());
+        jobs
     }
 }
 

@@ -17,6 +17,7 @@ mod lease;
 mod line;
 mod marks;
 mod outcome;
+mod pacing;
 mod reading;
 mod sender;
 mod start;
@@ -87,11 +88,11 @@ impl Processor {
         self.machinery.end().await;
     }
 
-    /// To be called before an ack for `dispatch` is sent. Only messages without id can be taken for each
-    /// other.
-    pub async fn ack_begins(&self, delivery: &Delivery, dispatch: DispatchId) {
+    /// To be called before an ack for `dispatch` is sent; false: it must not be, as that could not be
+    /// recorded. Only messages without id can be taken for each other.
+    pub async fn ack_begins(&self, delivery: &Delivery, dispatch: DispatchId) -> bool {
         if delivery.message_id.is_some() {
-            return;
+            return true;
         }
         let holder = self.engine.holder.clone();
         let begun = self
@@ -99,9 +100,10 @@ impl Processor {
             .db
             .write(move |conn| repository::ack_begun(conn, dispatch, &holder))
             .await;
-        if let Err(error) = begun {
-            tracing::warn!(dispatch.id = %dispatch, %error, "an ack that begins is not recorded");
+        if let Err(error) = &begun {
+            tracing::warn!(dispatch.id = %dispatch, %error, "an ack cannot be recorded yet, so it waits");
         }
+        begun.is_ok()
     }
 
     /// Works one delivery off. Cancelled only by the stop that it was started with.

@@ -2,6 +2,7 @@
 //! and a permit of W is free; the lease is looked at again right before the bytes that cannot be taken
 //! back.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use super::denials::Denials;
 use super::job::{Job, Ticket};
 use super::lane::Lane;
 use super::line::{Advanced, Line, Load};
+use super::pacing::Pacing;
 use super::way::{Open, Way, quit};
 use crate::config::DeliveryConfig;
 use crate::mailer::{Breaker, Fault, FaultCause, Handover, Parcel};
@@ -22,6 +24,9 @@ use crate::repository::{Outcome, Writer};
 
 /// A connection that nothing was handed over on for so long takes its leave.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// A connection that takes longer to open leaves its work to others meanwhile.
+const SOON: Duration = Duration::from_secs(2);
 
 /// E-mails a second over all connections.
 pub(super) type Rate = governor::DefaultDirectRateLimiter;
@@ -33,6 +38,7 @@ pub(super) struct Senders {
     pub(super) breaker: Arc<Breaker>,
     pub(super) denials: Denials<Job>,
     pub(super) rate: Option<Rate>,
+    pub(super) pacing: Pacing,
     pub(super) permits: Arc<Semaphore>,
     pub(super) writer: Writer<Ticket>,
     pub(super) config: DeliveryConfig,
@@ -67,6 +73,7 @@ impl Senders {
             self.fill(&mut line).await;
             self.advance(&mut line).await;
         }
+        self.let_go(&mut line);
         quit(&mut line.open).await;
     }
 
@@ -77,15 +84,9 @@ impl Senders {
             return None;
         }
         self.breaker.wait().await;
-        if open.is_none() {
-            match self.way.connect().await {
-                Ok(outlet) => *open = Some(Open::new(outlet)),
-                Err(fault) => {
-                    self.lane.not_now();
-                    self.breaker.failed(&fault);
-                    return None;
-                }
-            }
+        tokio::time::sleep(self.pacing.pause()).await;
+        if open.is_none() && !self.connect(open).await {
+            return None;
         }
         if let Some(rate) = &self.rate {
             rate.until_ready().await;
@@ -93,10 +94,36 @@ impl Senders {
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
+    /// Opens a connection; false when the work it was opened for has to be waited for anew: a connection
+    /// that is slow to come holds no work that others can do.
+    async fn connect(&self, open: &mut Option<Open>) -> bool {
+        let mut connecting = pin!(self.way.connect());
+        let soon = tokio::time::timeout(SOON, &mut connecting).await.ok();
+        let in_time = soon.is_some();
+        if !in_time {
+            self.lane.not_now();
+        }
+        let connected = match soon {
+            Some(connected) => connected,
+            None => connecting.await,
+        };
+        match connected {
+            Ok(outlet) => *open = Some(Open::new(outlet)),
+            Err(fault) => {
+                if in_time {
+                    self.lane.not_now();
+                }
+                self.breaker.failed(&fault);
+                return false;
+            }
+        }
+        in_time
+    }
+
     /// Adds what can travel with the e-mails under way: a fair share of what waits, and nothing that would
     /// have to wait for a permit here.
     async fn fill(&self, line: &mut Line) {
-        let passes = || self.breaker.passes() && !self.stop.is_cancelled();
+        let passes = || self.breaker.passes() && self.pacing.pause().is_zero() && !self.stop.is_cancelled();
         while line.takes_more(self.lane.len() / self.connections) && passes() {
             let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
                 return;

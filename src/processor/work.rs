@@ -179,12 +179,16 @@ impl Course {
             match done.how {
                 How::Committed => self.committed += 1,
                 How::Dropped => self.stage = Stage::Resume(NotificationId(0)),
-                How::Again(at) => self.wake_at(at),
+                How::Again(at) => {
+                    self.committed += 1;
+                    self.wake_at(at);
+                }
                 How::Refused => mine = false,
             }
         }
-        if self.committed >= self.engine.config.in_flight {
-            // What ended the process was among those that were under way then.
+        let waits = self.hand.is_empty() && self.next_due.is_some() && self.reading.is_none();
+        if waits || self.committed >= self.engine.config.in_flight {
+            // What ended the process was among those that were under way then, or has to wait itself.
             self.alone = None;
         }
         mine

@@ -137,7 +137,7 @@ fn accept_anonymous(
             continue;
         }
         if !equals.unacked.contains(&id) {
-            let acking = row.lease_holder.clone();
+            let acking = row.acking.clone();
             return Ok(Accepted::Doubtful(Doubt { dispatch: id, acking }));
         }
         absorb(conn, &row.id, row.error.as_deref())?;
@@ -247,6 +247,7 @@ struct Row {
     lease_token: Option<String>,
     lease_beat: i64,
     lease_holder: Option<String>,
+    acking: Option<String>,
     has_delivery: bool,
     ack_proven: bool,
     error: Option<String>,

@@ -7,14 +7,15 @@ use super::connection::AnyConnection;
 use super::error::DbError;
 use super::schema::dispatches;
 use super::start::GIVEN_UP;
-use crate::domain::{DispatchId, DispatchStatus};
+use crate::domain::DispatchId;
 
 /// An equal dispatch that is not running and whose ack is not proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
     /// Which.
     pub dispatch: DispatchId,
-    /// The process that has begun to ack its message; `None`: it certainly was not acked so far.
+    /// The process that has begun to ack its message; `None`: none has, or its ack was cut off with its
+    /// connection.
     pub acking: Option<String>,
 }
 
@@ -46,26 +47,25 @@ pub(super) fn absorb(conn: &mut AnyConnection, id: &str, error: Option<&str>) ->
     }
 }
 
-/// Records that this process is about to ack the message of a dispatch that it no longer works on: from now
-/// on a redelivery may be another message.
+/// Records that this process is about to ack the message of a dispatch: from now on a redelivery may be
+/// another message.
 pub fn ack_begun(conn: &mut AnyConnection, dispatch: DispatchId, holder: &str) -> Result<(), DbError> {
     set_acking(conn, &[dispatch], Some(holder))
 }
 
-/// Records that the acks of these dispatches' messages did not arrive.
+/// Records that the connection ended before the acks of these dispatches' messages were proven: they come
+/// again, flagged, and are absorbed once.
 pub fn ack_lost(conn: &mut AnyConnection, lost: &[DispatchId]) -> Result<(), DbError> {
     set_acking(conn, lost, None)
 }
 
-/// Nobody holds a lease on a dispatch that does not run: there the holder is who acks.
 fn set_acking(conn: &mut AnyConnection, of: &[DispatchId], holder: Option<&str>) -> Result<(), DbError> {
     let ids: Vec<String> = of.iter().map(ToString::to_string).collect();
-    let idle = dispatches::table
+    let unproven = dispatches::table
         .filter(dispatches::id.eq_any(ids))
-        .filter(dispatches::ack_proven.eq(false))
-        .filter(dispatches::status.ne(DispatchStatus::Running.as_str()));
-    diesel::update(idle)
-        .set(dispatches::lease_holder.eq(holder))
+        .filter(dispatches::ack_proven.eq(false));
+    diesel::update(unproven)
+        .set(dispatches::acking.eq(holder))
         .execute(conn)?;
     Ok(())
 }

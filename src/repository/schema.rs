@@ -48,6 +48,7 @@ diesel::table! {
         lease_token -> Nullable<Text>,
         lease_beat -> BigInt,
         lease_holder -> Nullable<Text>,
+        acking -> Nullable<Text>,
         has_delivery -> Bool,
         ack_proven -> Bool,
         starts -> Integer,

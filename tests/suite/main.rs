@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod acks;
 mod api;
 mod bad_messages;
 mod bad_participants;
@@ -8,6 +9,7 @@ mod commands;
 mod crash;
 mod dead_letters;
 mod faults;
+mod flights;
 mod hostile_relay;
 mod mailer;
 mod main_job;

@@ -155,3 +155,30 @@ async fn the_rate_limit_holds_over_all_connections() {
     everybody_once(&stage.smtp, PEOPLE);
     stage.end(worker).await;
 }
+
+/// A relay that refuses everybody for now is asked more and more slowly, and at full pace when it is well.
+#[tokio::test]
+async fn a_relay_that_is_busy_is_not_hammered() {
+    let (busy, is_busy) = watch::channel(true);
+    let options = Options::default().script(move |event| {
+        let refused = event.at == At::Rcpt && *is_busy.borrow();
+        refused.then_some(Action::Reply("451 4.3.2 busy"))
+    });
+    let stage = Stage::new(Kind::Sqlite, options).await;
+    stage.db.add_people(7, 200);
+    let settings = stage.settings().set("MAX_RETRIES", 100).set("RETRY_DELAY", 0.05);
+    let worker = settings.start().await;
+    publish(&stage.rabbit).await;
+    until("a refusal", LIMIT, async || {
+        (!stage.smtp.attempts().is_empty()).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    // 20 connections, each after pauses of 0.1, 0.2, 0.4, 0.8 and 1.6 s; more than a thousand without them.
+    let tries = stage.smtp.attempts().len();
+    assert!(tries < 300, "{tries} tries in four seconds");
+    busy.send_replace(false);
+    assert_eq!(stage.db.wait_closed().await.status, "completed");
+    everybody_once(&stage.smtp, 200);
+    stage.end(worker).await;
+}

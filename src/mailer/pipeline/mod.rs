@@ -15,7 +15,7 @@ use super::handover::Handover;
 
 /// E-mails on one connection at most, where each needs no answer before the next: beyond that a broken
 /// connection would leave too many unknown, and what the relay has to say might fill its buffers.
-const CHUNKED: usize = 16;
+const CHUNKED: usize = 8;
 
 /// How many commands may wait for their replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +123,12 @@ impl Pipeline {
     /// What the reply that comes next is for.
     pub(super) fn awaits(&self) -> Option<Phase> {
         self.expected.front().map(|step| step.phase())
+    }
+
+    /// Whether a whole text has left, of `taken` bytes, whose reply is still to come.
+    pub(super) fn has_text_out(&self, taken: u64) -> bool {
+        let mut under_way = self.flying.iter().filter(|f| f.progress == Progress::Text);
+        under_way.any(|flying| flying.whole_after.is_some_and(|last| taken > last))
     }
 
     /// Which command comes next where none awaits its reply.

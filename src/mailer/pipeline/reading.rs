@@ -90,7 +90,7 @@ fn between(step: Step, code: u16, reply: impl FnOnce() -> Reply) -> Result<(), F
     match step {
         Step::Void => Ok(()),
         _ if code / 100 == 2 => Ok(()),
-        _ if code >= 400 => Err(Fault::new(Phase::Mail, FaultCause::Reply(reply()))),
+        // RSET cannot be refused; this says nothing about the sender.
         _ => Err(Fault::new(Phase::Mail, unexpected(&reply()))),
     }
 }
