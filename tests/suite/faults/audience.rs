@@ -45,7 +45,7 @@ async fn inserted_and_deleted_while_it_runs(#[values(Kind::Sqlite, Kind::Postgre
         Moments(0x2127_599b),
         Tally::new("audience: participants inserted and deleted", kind, 0),
     );
-    for _ in 0..runs(1).min(20) {
+    for _ in 0..runs(1).min(10) {
         let scene = Scene::new(kind).await;
         let mut late = fill(&scene.db, kind).await;
         let worker = scene.settings.start().await;

@@ -50,10 +50,10 @@ fn assert_off(scene: &Scene, hours: i64) {
 #[tokio::test]
 async fn off_at_one_of_two_workers(#[values(1, -1)] hours: i64, #[values(true, false)] holder_off: bool) {
     let fault = match (hours, holder_off) {
-        (1, true) => "clock of the killed worker +1 h",
-        (1, false) => "clock of the other worker +1 h",
-        (_, true) => "clock of the killed worker -1 h",
-        (_, false) => "clock of the other worker -1 h",
+        (1, true) => "clock: of the killed worker +1 h",
+        (1, false) => "clock: of the other worker +1 h",
+        (_, true) => "clock: of the killed worker -1 h",
+        (_, false) => "clock: of the other worker -1 h",
     };
     let mut tally = Tally::new(fault, Kind::Postgres, IN_FLIGHT);
     for _ in 0..runs(1).min(3) {
@@ -93,7 +93,7 @@ async fn off_at_one_of_two_workers(#[values(1, -1)] hours: i64, #[values(true, f
 #[rstest]
 #[tokio::test]
 async fn jumps_in_mid_run(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
-    let mut tally = Tally::new("clock: worker's clock jumps by hours", kind, 0);
+    let mut tally = Tally::new("clock: worker's, jumps by hours", kind, 0);
     for _ in 0..runs(1).min(5) {
         let scene = slow_scene(TestDatabase::new(kind)).await;
         let clock = FakeClock::off_by(0);
@@ -155,15 +155,16 @@ async fn end(scene: Scene, workers: Vec<Worker>) -> Cost {
 }
 
 #[rstest]
-#[case::in_the_ledger(0, "deferred")]
-#[case::in_hand(3, "pending")]
+#[case::in_the_ledger("clock: worker's, set back before a retry (deferred)", 0, "deferred")]
+#[case::in_hand("clock: worker's, set back before a retry (in hand)", 3, "pending")]
 #[tokio::test]
 async fn set_back_before_a_retry(
+    #[case] fault: &'static str,
     #[case] retries: u32,
     #[case] status: &str,
     #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
 ) {
-    let mut tally = Tally::new("clock: worker's clock set back before a retry", kind, 0);
+    let mut tally = Tally::new(fault, kind, 0);
     for _ in 0..runs(1).min(3) {
         let scene = with_deferred(TestDatabase::new(kind), 2, retries).await;
         let clock = FakeClock::off_by(0);
@@ -179,15 +180,11 @@ async fn set_back_before_a_retry(
 }
 
 #[rstest]
-#[case::in_the_ledger(0, "deferred")]
-#[case::in_hand(3, "pending")]
+#[case::in_the_ledger("clock: of a worker killed before a retry, +1 h (deferred)", 0, "deferred")]
+#[case::in_hand("clock: of a worker killed before a retry, +1 h (in hand)", 3, "pending")]
 #[tokio::test]
-async fn retried_by_another_clock(#[case] retries: u32, #[case] status: &str) {
-    let mut tally = Tally::new(
-        "clock: worker whose clock is +1 h killed before a retry",
-        Kind::Postgres,
-        0,
-    );
+async fn retried_by_another_clock(#[case] fault: &'static str, #[case] retries: u32, #[case] status: &str) {
+    let mut tally = Tally::new(fault, Kind::Postgres, 0);
     for _ in 0..runs(1).min(3) {
         let scene = with_deferred(TestDatabase::postgres(), 2, retries).await;
         let clock = FakeClock::off_by(1);
@@ -209,9 +206,9 @@ async fn retried_by_another_clock(#[case] retries: u32, #[case] status: &str) {
 #[tokio::test]
 async fn at_the_database(#[values(1, -1)] hours: i64) {
     let fault = if hours == 1 {
-        "clock: PostgreSQL's clock +1 h, then right"
+        "clock: PostgreSQL's, +1 h, then right"
     } else {
-        "clock: PostgreSQL's clock -1 h, then right"
+        "clock: PostgreSQL's, -1 h, then right"
     };
     let mut tally = Tally::new(fault, Kind::Postgres, 0);
     let clock = FakeClock::off_by(hours);
