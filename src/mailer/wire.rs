@@ -1,7 +1,7 @@
-//! One connection as lines: commands out, replies in, each under a time limit.
+//! One connection: bytes out, replies in.
 //!
-//! Nothing that was received before an upgrade to TLS is read after it, and a reply that nobody asked
-//! for is an error: replies cannot shift against the commands.
+//! Nothing that was received before an upgrade to TLS is read after it; what was taken of a write is known to
+//! the byte, whatever error follows; a reply that came while none was awaited is found.
 
 use std::future::{Future, poll_fn};
 use std::io;

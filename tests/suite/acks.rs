@@ -59,7 +59,6 @@ async fn a_sweeper_forgets_that_an_ack_had_begun() {
                 EventId::new(7).unwrap(),
                 &[("a@example.com".to_owned(), "A".to_owned())],
             )
-            .map(|()| ())
         })
         .await
         .unwrap();
