@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Flying, Pace, Pipeline, Progress, Step, unexpected};
+use super::{Flying, Pace, Pipeline, Progress, Step, WORN, unexpected};
 use crate::mailer::fault::{Fault, FaultCause, Phase, Reply};
 use crate::mailer::handover::{Handover, refused};
 
@@ -44,13 +44,18 @@ impl Pipeline {
             Step::Mail | Step::Rcpt if flying.outcome.is_some() => {}
             _ if code / 100 == wanted => match step {
                 Step::Data => flying.progress = Progress::Asked,
-                Step::Dot => flying.settle(Handover::Accepted(reply())),
+                Step::Dot => {
+                    flying.settle(Handover::Accepted(reply()));
+                    self.proven = true;
+                }
                 _ => {}
             },
             _ if code < 400 => return Err(Fault::new(phase, unexpected(&reply()))),
             _ => {
                 flying.outcome = Some(refused(phase, reply()));
                 self.stale |= phase != Phase::Dot || pace == Pace::Chunked;
+                self.refused += usize::from(phase != Phase::Dot);
+                self.dead_end |= pace == Pace::Chunked && self.refused >= WORN;
                 if matches!(step, Step::Data | Step::Dot) || pace == Pace::Lockstep {
                     flying.progress = Progress::Over;
                 }
