@@ -11,6 +11,7 @@ pub mod mailed;
 pub mod node;
 pub mod proxy;
 pub mod rabbit;
+pub mod relays;
 pub mod smtp;
 pub mod stage;
 pub mod watch;
