@@ -36,10 +36,14 @@ fn letter(n: usize, refuses_at_end: bool) -> Letter {
         _ => ("ann", "accepted"),
     };
     let subject = if means == "Dot for good" { "refused" } else { "x" };
-    let (dots, long) = (n % 3 == 0, n % 50 == 2);
+    let (dots, long) = (n.is_multiple_of(3), n % 50 == 2);
     let mut text = String::from(".\r\n..\r\n.a dot\r\n\r\n").repeat(usize::from(dots));
     text += &"what is long \u{2603} and goes on = . \r\n".repeat(if long { 5_000 } else { n % 7 });
-    text += if n % 4 == 0 { ".\r\n" } else { "the end\r\n" };
+    text += if n.is_multiple_of(4) {
+        ".\r\n"
+    } else {
+        "the end\r\n"
+    };
     let to = format!("{name}{n}@example.com");
     // Where the address is ASCII, so is the e-mail, as Herald writes them.
     let (display, text) = if to.is_ascii() {
