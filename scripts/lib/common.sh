@@ -64,7 +64,7 @@ need_packages() {
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
     {
         as_root "${apt[@]}" update &&
-            as_root "${apt[@]}" install --no-install-recommends "${missing[@]}"
+            as_root "${apt[@]}" install --no-remove --no-install-recommends "${missing[@]}"
     } </dev/null >"$WORK/apt.log" 2>&1 || {
         release_services
         tail -n 20 "$WORK/apt.log" >&2
@@ -72,6 +72,34 @@ need_packages() {
         return 1
     }
     release_services
+}
+
+# Unpacks the Debian package $1, which can't be installed beside others, to $2, and installs what it needs but
+# for the further arguments.
+unpack_package() {
+    local package=$1 folder=$2 parent needed part without
+    shift 2
+    without=" $* "
+    parent=$(dirname "$folder")
+    [ ! -d "$folder" ] || return 0
+    say "unpacking $package"
+    (cd "$WORK" && apt-get -q download "$package") </dev/null >"$WORK/apt.log" 2>&1 || {
+        tail -n 20 "$WORK/apt.log" >&2
+        note "error: apt-get could not download $package"
+        return 1
+    }
+    local -a packages=()
+    while read -r part; do
+        needed=${part%%[ (|:]*}
+        case $without in *" $needed "*) ;; *) packages+=("$needed") ;; esac
+    done < <(dpkg-deb -f "$WORK/$package"_*.deb Depends | tr ',' '\n' | sed 's/^ *//')
+    need_packages "${packages[@]}" || return 1
+    mkdir -p "$parent"
+    rm -rf "$folder.new"
+    dpkg-deb -x "$WORK/$package"_*.deb "$folder.new"
+    # Nothing of it is to become another user by being run.
+    find "$folder.new" -type f -perm /6000 -exec chmod ug-s {} +
+    mv "$folder.new" "$folder"
 }
 
 # Sets the variable $1 to a port of 127.0.0.1 that nobody listens on, below those that the system hands out.

@@ -15,9 +15,11 @@ mod mailer;
 mod main_job;
 mod missing;
 mod poison;
+mod real_servers;
 mod reasons;
 mod redelivery;
 mod relay;
+mod round_trips;
 mod scripted;
 mod stop;
 #[path = "../support/mod.rs"]

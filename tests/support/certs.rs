@@ -60,7 +60,7 @@ impl Certs {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 

@@ -151,6 +151,7 @@ struct Records {
     attempts: Vec<Attempt>,
     commands: Vec<(usize, String)>,
     temporary: HashMap<String, usize>,
+    turns: usize,
 }
 
 struct Shared {
@@ -213,6 +214,11 @@ impl SmtpServer {
     /// Connections so far.
     pub fn connections(&self) -> usize {
         self.shared.records().connections
+    }
+
+    /// How often a session had answered all it was given and waited for more: round trips.
+    pub fn turns(&self) -> usize {
+        self.shared.records().turns
     }
 
     /// Waits until `count` e-mails were accepted, or panics after `limit`.

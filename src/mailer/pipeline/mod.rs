@@ -17,6 +17,15 @@ use super::handover::Handover;
 /// connection would leave too many unknown, and what the relay has to say might fill its buffers.
 const CHUNKED: usize = 8;
 
+/// Refused recipients on one connection, those under way taken for such, while whole e-mails travel behind
+/// each other. After ten of them, and the RSET behind each, Exim hangs up (`smtp_accept_max_nonmail`), and
+/// so does Postfix when nothing was accepted between them (`smtpd_hard_error_limit`); what is under way
+/// would then be unknown.
+const REFUSALS: usize = 10;
+
+/// With so many the connection is renewed, rather than to go on with one e-mail at a time.
+const WORN: usize = 8;
+
 /// How many commands may wait for their replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -85,8 +94,10 @@ pub(super) struct Pipeline {
     expected: VecDeque<Step>,
     /// A transaction stands half-done: RSET goes before the next MAIL.
     stale: bool,
-    /// An envelope stands for which no text will come: no other may follow here.
+    /// An envelope stands for which no text will come, or too many were refused: no other may follow here.
     dead_end: bool,
+    /// Refused envelopes on this connection.
+    refused: usize,
 }
 
 impl Pipeline {
@@ -97,6 +108,7 @@ impl Pipeline {
             expected: VecDeque::new(),
             stale: false,
             dead_end: false,
+            refused: 0,
         }
     }
 
@@ -104,7 +116,7 @@ impl Pipeline {
     pub(super) fn room(&self, brisk: bool) -> usize {
         let most = match self.pace {
             _ if self.dead_end => 0,
-            Pace::Chunked if brisk => CHUNKED,
+            Pace::Chunked if brisk => CHUNKED.min(REFUSALS.saturating_sub(self.refused)),
             Pace::Pipelined if brisk => 2,
             _ => 1,
         };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Flying, Pace, Pipeline, Progress, Step, unexpected};
+use super::{Flying, Pace, Pipeline, Progress, Step, WORN, unexpected};
 use crate::mailer::fault::{Fault, FaultCause, Phase, Reply};
 use crate::mailer::handover::{Handover, refused};
 
@@ -51,6 +51,8 @@ impl Pipeline {
             _ => {
                 flying.outcome = Some(refused(phase, reply()));
                 self.stale |= phase != Phase::Dot || pace == Pace::Chunked;
+                self.refused += usize::from(phase != Phase::Dot);
+                self.dead_end |= pace == Pace::Chunked && self.refused >= WORN;
                 if matches!(step, Step::Data | Step::Dot) || pace == Pace::Lockstep {
                     flying.progress = Progress::Over;
                 }

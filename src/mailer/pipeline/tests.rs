@@ -190,6 +190,29 @@ fn a_text_that_is_withheld_ends_the_connection_before_it() {
 }
 
 #[test]
+fn fewer_travel_at_once_where_some_are_refused() {
+    let mut rig = Rig::new(Pace::Chunked, 1);
+    rig.write();
+    rig.read(&[250, 250, 250]).unwrap();
+    assert_eq!(rig.pipeline.room(true), CHUNKED);
+    for refused in 1..=WORN {
+        rig.pipeline.add(letter(refused));
+        rig.write();
+        let codes = [250, 250, 550, 503];
+        // No RSET behind the accepted one.
+        rig.read(&codes[usize::from(refused == 1)..]).unwrap();
+        let room = if refused < WORN {
+            CHUNKED.min(REFUSALS - refused)
+        } else {
+            0
+        };
+        assert_eq!(rig.pipeline.room(true), room);
+        assert_eq!(rig.pipeline.is_dead_end(), refused == WORN);
+    }
+    assert!(rig.settled[1..].iter().all(|outcome| outcome.ends_with("never")));
+}
+
+#[test]
 fn what_waits_behind_a_dot_can_be_taken_back() {
     let mut rig = Rig::new(Pace::Pipelined, 2);
     rig.write();

@@ -49,6 +49,8 @@ struct Session<'a> {
     to: Option<String>,
     /// The chunks of the e-mail so far.
     chunks: Vec<u8>,
+    /// It has said something since it last received.
+    said: bool,
 }
 
 /// What was done at an event.
@@ -80,6 +82,7 @@ pub(super) async fn run(tcp: TcpStream, number: usize, shared: &Shared) -> io::R
         parameters: String::new(),
         to: None,
         chunks: Vec::new(),
+        said: false,
     };
     session.act(At::Connect, "", "").await?;
     if let Tls::Implicit(acceptor) = &shared.options.tls {
@@ -454,6 +457,7 @@ impl Session<'_> {
     }
 
     async fn send(&mut self, text: &str) -> io::Result<()> {
+        self.said = true;
         self.io.write_all(text.as_bytes()).await?;
         self.io.flush().await
     }
@@ -489,6 +493,11 @@ impl Session<'_> {
     }
 
     async fn receive(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.said) {
+            self.shared.records().turns += 1;
+        }
+        // What was sent at once is to be received at once.
+        self.received.reserve(1 << 17);
         match self.io.read_buf(&mut self.received).await? {
             0 => Err(ended()),
             _ => Ok(()),
