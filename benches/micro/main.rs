@@ -1,4 +1,4 @@
-//! What one e-mail costs, step by step: `cargo bench`, or `cargo bench -- render` for some of it.
+//! What one e-mail costs, step by step: `cargo bench`, or `cargo bench --bench micro -- render` for some of it.
 
 mod ledger;
 mod letters;
