@@ -116,7 +116,8 @@ fn profile(options: &Options, pid: u32) -> Fallible<Option<Child>> {
     let Some(file) = &options.profile else {
         return Ok(None);
     };
-    let child = Command::new("perf")
+    let child = Command::new("setpriv")
+        .args(["--pdeathsig", "INT", "--", "perf"])
         .args([
             "record",
             "-q",

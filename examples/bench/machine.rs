@@ -8,7 +8,7 @@ const TICKS: f64 = 100.0;
 
 /// CPU seconds of a process, its reaped children included; 0 where there is none.
 pub(crate) fn cpu(pid: u32) -> f64 {
-    stat(&format!("/proc/{pid}/stat")).map_or(0.0, |s| s.cpu)
+    stat(format!("/proc/{pid}/stat")).map_or(0.0, |s| s.cpu)
 }
 
 /// Peak resident size in MB; 0 where there is no such process.

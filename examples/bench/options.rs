@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// Where the ledger is.
     #[arg(long, value_delimiter = ',', default_value = "sqlite,postgres")]
     pub(crate) databases: Vec<Kind>,
-    /// SMTP_CONNECTIONS.
+    /// `SMTP_CONNECTIONS`.
     #[arg(long, default_value_t = 20)]
     pub(crate) connections: u32,
     /// The relay offers CHUNKING.

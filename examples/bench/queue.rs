@@ -1,5 +1,7 @@
 //! The broker: a queue for each run, the message, and whether it is gone.
 
+use std::time::Duration;
+
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -13,6 +15,7 @@ pub(crate) struct Queue {
     pub(crate) name: String,
     _connection: Connection,
     channel: Channel,
+    client: reqwest::Client,
     api: String,
 }
 
@@ -24,6 +27,9 @@ impl Queue {
             name: name.to_owned(),
             _connection: connection,
             channel,
+            client: reqwest::Client::builder()
+                .timeout(Duration::from_secs(5))
+                .build()?,
             api: format!(
                 "{}/api/queues?disable_stats=true&enable_queue_totals=true",
                 servers.api
@@ -68,12 +74,20 @@ impl Queue {
 
     /// Nothing ready and nothing unacked, by the queue's own counters.
     pub(crate) async fn is_empty(&self) -> Fallible<bool> {
-        let queues: Value = serde_json::from_str(&reqwest::get(&self.api).await?.text().await?)?;
+        let Ok(queues) = self.listed().await else {
+            // It is asked again; whoever waits has a limit.
+            return Ok(false);
+        };
         let mine = queues
             .as_array()
             .and_then(|all| all.iter().find(|queue| queue["name"] == self.name.as_str()))
             .ok_or("the broker does not know the queue")?;
         Ok(mine["messages_ready"] == 0 && mine["messages_unacknowledged"] == 0)
+    }
+
+    async fn listed(&self) -> Fallible<Value> {
+        let answer = self.client.get(&self.api).send().await?;
+        Ok(serde_json::from_str(&answer.text().await?)?)
     }
 
     /// Messages that are there once the worker is gone: an unacked one would be back.

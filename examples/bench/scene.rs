@@ -16,7 +16,7 @@ use crate::worker::{self, Worker};
 pub(crate) const EVENT: i64 = 123;
 
 /// How long a start may take.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long a whole measurement may take.
 const LIMIT: Duration = Duration::from_mins(15);

@@ -16,14 +16,17 @@ pub(crate) struct Worker {
     log: PathBuf,
 }
 
-/// A program that was built with this one, in an environment of its own.
+/// A program that was built with this one, in an environment of its own; ended when this one ends.
 fn command(program: &str, environment: &[(String, String)]) -> Fallible<Command> {
     let here = std::env::current_exe()?;
     let folder = here
         .parent()
         .and_then(Path::parent)
         .ok_or("no folder of programs")?;
-    let mut command = Command::new(folder.join(program));
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "TERM", "--"])
+        .arg(folder.join(program));
     command.env_clear().envs(environment.iter().cloned());
     command.stdin(Stdio::null());
     Ok(command)
