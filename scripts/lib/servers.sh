@@ -2,7 +2,8 @@
 # Private servers on free ports of 127.0.0.1, each with its data below $WORK. `start_…` begins, `await_…`
 # waits until it serves; they end with the script. Sourced after common.sh.
 
-# Sets AMQP_URL and AMQP_API. The node has its own name, cookie, ports and epmd.
+# Sets AMQP_URL and AMQP_API. The node has its own name, cookie, ports and epmd. Its counters are
+# up to $BROKER_INTERVAL ms old.
 start_rabbitmq() {
     local dir=$WORK/rabbitmq amqp api dist epmd
     free_port amqp
@@ -14,7 +15,7 @@ start_rabbitmq() {
 	listeners.tcp.1 = 127.0.0.1:$amqp
 	management.tcp.ip = 127.0.0.1
 	management.tcp.port = $api
-	collect_statistics_interval = 500
+	collect_statistics_interval = ${BROKER_INTERVAL:-500}
 	disk_free_limit.absolute = 50MB
 	END
     echo '[rabbitmq_management].' >"$dir/enabled_plugins"
@@ -42,7 +43,8 @@ await_rabbitmq() {
     await rabbitmq 90 curl -fsS -m 5 "$RABBITMQ_CHECK"
 }
 
-# Sets POSTGRES_URL, whose user may create databases.
+# Sets POSTGRES_URL, whose user may create databases. POSTGRES_FSYNC=on makes commits durable, for which tests
+# need not wait.
 start_postgres() {
     local dir=$WORK/postgres bin port user=-
     bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
@@ -61,7 +63,7 @@ start_postgres() {
     }
     # SIGINT is its fast shutdown.
     start postgres INT "$user" "$bin/postgres" -D "$dir/data" -p "$port" \
-        -c listen_addresses=127.0.0.1 -c unix_socket_directories="$dir" -c fsync=off -c max_connections=300
+        -c listen_addresses=127.0.0.1 -c unix_socket_directories="$dir" -c fsync="${POSTGRES_FSYNC:-off}" -c max_connections=300
     POSTGRES_PID=$LAST_PID
     POSTGRES_CHECK=("$bin/pg_isready" -q -h 127.0.0.1 -p "$port")
     POSTGRES_URL=postgres://herald:herald@127.0.0.1:$port/postgres

@@ -108,25 +108,26 @@ pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<P
         .into_iter()
         .map(|p| NewNotification::of(p, dispatch, domain, now))
         .collect();
-    let before = notifications::table
-        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
-        .filter(notifications::status.eq(NotificationStatus::Pending.as_str()))
-        .select(diesel::dsl::max(notifications::id))
-        .first::<Option<i64>>(conn)?;
-    insert_new(conn, &fresh)?;
+    let rows = insert_new(conn, dispatch, &fresh)?;
     diesel::update(dispatches::table.find(dispatch.to_string()))
         .set(dispatches::cursor_participant_id.eq(cursor))
         .execute(conn)?;
-    let rows = if fresh.is_empty() {
-        Vec::new()
-    } else {
-        open_rows(conn, dispatch, NotificationId(before.unwrap_or(0)), fresh.len())?
-    };
     Ok(Page {
         participants: read,
         rows,
         end: end || cursor == last,
     })
+}
+
+/// The highest id among the pending notifications.
+#[cfg(feature = "mysql")]
+pub(super) fn last_open(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<NotificationId, DbError> {
+    let last = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch.to_string()))
+        .filter(notifications::status.eq(NotificationStatus::Pending.as_str()))
+        .select(diesel::dsl::max(notifications::id))
+        .first::<Option<i64>>(conn)?;
+    Ok(NotificationId(last.unwrap_or(0)))
 }
 
 /// Open notifications without a next time, by id, from behind `after` on: what a resumed dispatch has
@@ -209,14 +210,21 @@ pub(super) const OPEN: [&str; 2] = [
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = notifications)]
-struct Columns {
+pub(super) struct Columns {
     id: i64,
+    status: String,
     participant_id: Option<i64>,
     recipient: Option<String>,
     name: String,
     message_id: String,
     attempts: i32,
     created_at: NaiveDateTime,
+}
+
+impl Columns {
+    pub(super) fn is_pending(&self) -> bool {
+        self.status == NotificationStatus::Pending.as_str()
+    }
 }
 
 impl From<Columns> for WorkRow {
