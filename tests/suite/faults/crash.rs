@@ -17,25 +17,30 @@ async fn killed_at_any_moment(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind
         Moments(0x9e37_79b9),
         Tally::new("crash: kill -9", kind, IN_FLIGHT),
     );
-    let runs = (0..runs(3)).map(|_| killed(kind, moments.mid_run(PEOPLE)));
-    for (cost, recovery) in play(runs).await {
+    let wanted = runs(3);
+    // On a busy machine some strikes come when all is done: those do not count.
+    let runs = (0..wanted + wanted / 5 + 1).map(|_| killed(kind, moments.mid_run(PEOPLE)));
+    for (cost, recovery) in play(runs).await.into_iter().flatten().take(wanted) {
         tally.add(cost, recovery);
     }
+    assert_eq!(tally.runs(), wanted, "strikes in mid-run");
     tally.tell();
 }
 
-async fn killed(kind: Kind, moment: Moment) -> (Cost, Duration) {
+/// `None` when it was too late to strike.
+async fn killed(kind: Kind, moment: Moment) -> Option<(Cost, Duration)> {
     let scene = Scene::new(kind).await;
     scene.db.add_people(7, PEOPLE);
     let mut worker = scene.settings.start().await;
     scene.publish(7).await;
     scene.reach(moment).await;
     worker.kill9();
-    scene.struck(PEOPLE);
+    let struck = scene.smtp.messages().len() < PEOPLE;
     let worker = scene.settings.start().await;
     let recovery = scene.completed(1).await;
     in_time(recovery);
-    (scene.end(vec![worker], PEOPLE).await, recovery)
+    let cost = scene.end(vec![worker], PEOPLE).await;
+    struck.then_some((cost, recovery))
 }
 
 #[rstest]

@@ -58,7 +58,7 @@ pub(super) struct Moment(usize, Duration);
 impl Moments {
     /// In the middle of a run for `people`.
     pub(super) fn mid_run(&mut self, people: usize) -> Moment {
-        let told = self.next(people as u64 * 2 / 3).as_millis();
+        let told = self.next(people as u64 / 2).as_millis();
         Moment(usize::try_from(told).expect("few"), self.next(40))
     }
 }
@@ -127,6 +127,10 @@ impl Tally {
             self.bound
         );
         assert!(cost.memory <= MEMORY, "{}: {} MB", self.fault, cost.memory);
+    }
+
+    pub(super) fn runs(&self) -> usize {
+        self.runs
     }
 
     /// A line of the table. Nobody was lost, or the run would not have come so far.
