@@ -1,5 +1,7 @@
 //! Which commands may leave now.
 
+use memchr::memmem;
+
 use super::{Pace, Pipeline, Progress, Step};
 use crate::mailer::fault::{Fault, FaultCause, Phase};
 use crate::mailer::handover::Handover;
@@ -141,19 +143,16 @@ fn withheld() -> Handover {
 /// (RFC 5321 4.5.2).
 pub(super) fn with_dot(email: &[u8], out: &mut Vec<u8>) {
     out.reserve(email.len() + email.len() / 50 + 5);
-    let mut rest = email;
-    let mut at_start = true;
-    while !rest.is_empty() {
-        if at_start && rest[0] == b'.' {
-            out.push(b'.');
-        }
-        let end = rest
-            .iter()
-            .position(|&b| b == b'\n')
-            .map_or(rest.len(), |n| n + 1);
-        out.extend_from_slice(&rest[..end]);
-        (rest, at_start) = (&rest[end..], true);
+    if email.starts_with(b".") {
+        out.push(b'.');
     }
+    let mut rest = email;
+    while let Some(end) = memmem::find(rest, b"\n.") {
+        out.extend_from_slice(&rest[..=end]);
+        out.push(b'.');
+        rest = &rest[end + 1..];
+    }
+    out.extend_from_slice(rest);
     if !email.ends_with(b"\r\n") {
         out.extend_from_slice(b"\r\n");
     }
