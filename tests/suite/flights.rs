@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::support::certs::Certs;
 use crate::support::database::TestDatabase;
 use crate::support::rabbit::Rabbit;
+use crate::support::relay::plain_relay;
 use crate::support::smtp::{Action, At, Event, Options, SmtpServer, Tls};
 use crate::support::until;
 use crate::support::worker::Settings;
@@ -19,20 +20,6 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 fn address(text: &str) -> EmailAddress {
     text.parse().expect("an address")
-}
-
-fn relay(server: &SmtpServer, tls: TlsMode, tls_ca: Option<std::path::PathBuf>) -> RelayConfig {
-    RelayConfig {
-        host: "localhost".into(),
-        port: server.port(),
-        credentials: None,
-        tls,
-        tls_ca,
-        connections: 1,
-        timeout: Duration::from_secs(10),
-        rate_limit: 0,
-        data_timeout: Duration::from_secs(10),
-    }
 }
 
 fn parcel<'a>(from: &'a EmailAddress, to: &'a EmailAddress, size: usize) -> Parcel<'a> {
@@ -102,7 +89,11 @@ async fn an_error_under_tls_does_not_hide_what_left() {
             ..Options::default()
         };
         let smtp = SmtpServer::start(options.at(At::Dot, Action::AcceptAndReset)).await;
-        let config = relay(&smtp, TlsMode::Implicit, Some(certs.ca()));
+        let config = RelayConfig {
+            tls: TlsMode::Implicit,
+            tls_ca: Some(certs.ca()),
+            ..plain_relay(smtp.port())
+        };
         let relay = Relay::new(&config).expect("a relay");
         let mut conversation = relay.connect().await.expect("a conversation");
         let (from, to) = (address("news@example.com"), address("ann@example.com"));
@@ -152,7 +143,7 @@ async fn an_idle_connection_that_dies(#[case] offers: &'static [&'static str], #
     let second = |line: &str| line.contains("second");
     let script = move |event: &Event| (event.at == At::Mail && second(&event.line)).then_some(Action::Reset);
     let smtp = SmtpServer::start(options.script(script)).await;
-    let config = relay(&smtp, TlsMode::None, None);
+    let config = plain_relay(smtp.port());
     let mut conversation = Relay::new(&config)
         .expect("a relay")
         .connect()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use herald::config::{RelayConfig, TlsMode};
+use herald::config::RelayConfig;
 use herald::domain::{DispatchId, NotificationId};
 use herald::mailer::{Fault, Handover, Parcel, Relay};
 use proptest::prelude::*;
@@ -11,6 +11,8 @@ use proptest::sample::select;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+
+use crate::support::relay::plain_relay;
 
 const LIMIT: Duration = Duration::from_millis(300);
 
@@ -103,15 +105,9 @@ fn text(n: usize) -> String {
 async fn converse(speech: Speech, count: usize) -> Option<(Vec<Handover>, String)> {
     let (port, task) = relay(speech).await;
     let config = RelayConfig {
-        host: "127.0.0.1".into(),
-        port,
-        credentials: None,
-        tls: TlsMode::None,
-        tls_ca: None,
-        connections: 1,
         timeout: LIMIT,
-        rate_limit: 0,
         data_timeout: LIMIT,
+        ..plain_relay(port)
     };
     let mut conversation = Relay::new(&config).expect("a relay").connect().await.ok()?;
     let from = "news@example.com".parse().expect("an address");

@@ -10,6 +10,7 @@ use herald::mailer::{
 use rstest::rstest;
 
 use crate::support::certs::Certs;
+use crate::support::relay::plain_relay;
 use crate::support::smtp::{Action, At, Options, SmtpServer, Tls};
 
 const EMAIL: &[u8] = b"Subject: x\r\n\r\n.dot\r\nbye\r\n";
@@ -18,23 +19,12 @@ const EMAIL: &[u8] = b"Subject: x\r\n\r\n.dot\r\nbye\r\n";
 const LIMIT: Duration = Duration::from_millis(500);
 
 fn config(server: &SmtpServer) -> RelayConfig {
-    RelayConfig {
-        host: "localhost".into(),
-        port: server.port(),
-        credentials: None,
-        tls: TlsMode::None,
-        tls_ca: None,
-        connections: 1,
-        timeout: Duration::from_secs(10),
-        rate_limit: 0,
-        data_timeout: Duration::from_secs(10),
-    }
+    plain_relay(server.port())
 }
 
 fn impatient(server: &SmtpServer) -> RelayConfig {
     RelayConfig {
         timeout: LIMIT,
-        rate_limit: 0,
         data_timeout: LIMIT,
         ..config(server)
     }

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use herald::config::{RelayConfig, TlsMode};
 use herald::domain::{DispatchId, EmailAddress, NotificationId};
 use herald::mailer::{Conversation, Handover, Parcel, Relay};
 use rstest::rstest;
 use serde_json::json;
 
 use crate::support::database::Kind;
+use crate::support::relay::plain_relay;
 use crate::support::smtp::{Action, At, Options, SmtpServer};
 use crate::support::stage::Stage;
 
@@ -18,18 +18,7 @@ const E_MAILS: usize = 200;
 const CONSTANT: usize = 3;
 
 async fn connect(server: &SmtpServer) -> Conversation {
-    let config = RelayConfig {
-        host: "localhost".into(),
-        port: server.port(),
-        credentials: None,
-        tls: TlsMode::None,
-        tls_ca: None,
-        connections: 1,
-        timeout: Duration::from_secs(10),
-        rate_limit: 0,
-        data_timeout: Duration::from_secs(10),
-    };
-    let relay = Relay::new(&config).expect("a relay");
+    let relay = Relay::new(&plain_relay(server.port())).expect("a relay");
     relay.connect().await.expect("a conversation")
 }
 

@@ -14,6 +14,7 @@ pub mod outage;
 pub mod postgres;
 pub mod proxy;
 pub mod rabbit;
+pub mod relay;
 pub mod relays;
 pub mod smtp;
 pub mod stage;
