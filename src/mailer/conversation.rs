@@ -63,7 +63,15 @@ impl Conversation {
             brisk: false,
         };
         let hello = Ehlo::new(own_name.clone()).to_string();
-        let lines = conversation.ask(Phase::Hello, &hello).await?;
+        let lines = conversation.exchange(Phase::Hello, &hello).await?;
+        if matches!(lines.code, 500 | 501 | 502 | 504) {
+            // A relay of before 1995 offers nothing, and may take e-mails all the same (RFC 5321 3.2).
+            conversation
+                .ask(Phase::Hello, &format!("HELO {own_name}\r\n"))
+                .await?;
+            return Ok(conversation);
+        }
+        Self::positive(Phase::Hello, &lines)?;
         conversation.offers = Offers::from_lines(&lines.lines);
         conversation.pipeline = Pipeline::new(conversation.offers.pace());
         Ok(conversation)

@@ -11,7 +11,7 @@ use rstest::rstest;
 
 use crate::support::certs::Certs;
 use crate::support::relay::plain_relay;
-use crate::support::smtp::{Action, At, Options, SmtpServer, Tls};
+use crate::support::smtp::{Action, At, Event, Options, SmtpServer, Tls};
 
 const EMAIL: &[u8] = b"Subject: x\r\n\r\n.dot\r\nbye\r\n";
 
@@ -476,6 +476,39 @@ async fn silence_and_hanging_up_while_opening(#[case] at: At, #[case] tls: TlsMo
         assert_eq!(fault.cause == FaultCause::Timeout(LIMIT), hangs, "{fault}");
         assert!(begin.elapsed() < LIMIT * 10);
     }
+}
+
+/// It knows HELO and nothing that was invented since.
+#[rstest]
+#[case(TlsMode::None, None)]
+#[case(TlsMode::StartTls, Some(FaultCause::NoStartTls))]
+#[tokio::test]
+async fn a_relay_of_old(#[case] tls: TlsMode, #[case] lacks: Option<FaultCause>) {
+    let options = Options {
+        offers: &["PIPELINING", "SIZE"],
+        ..Options::default()
+    };
+    let script = |event: &Event| {
+        event
+            .line
+            .starts_with("EHLO")
+            .then_some(Action::Reply("502 5.5.1 what?"))
+    };
+    let server = SmtpServer::start(options.script(script)).await;
+    let certs = Certs::make();
+    let config = RelayConfig {
+        tls,
+        tls_ca: Some(certs.ca()),
+        ..config(&server)
+    };
+    let connected = connect(&config).await;
+    if lacks.is_some() {
+        assert_eq!(connected.err().map(|fault| fault.cause), lacks);
+        return;
+    }
+    let handover = send(&mut connected.expect("a conversation"), "ann@example.com").await;
+    assert!(matches!(handover, Handover::Accepted(_)), "{handover:?}");
+    assert_eq!(server.messages()[0].parameters, "");
 }
 
 #[tokio::test]

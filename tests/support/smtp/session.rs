@@ -101,6 +101,7 @@ impl Session<'_> {
         let verb = line.split([' ', ':']).next().unwrap_or("").to_ascii_uppercase();
         match verb.as_str() {
             "EHLO" => self.hello(line).await,
+            "HELO" => self.act(At::Hello, line, "250 relay.test").await.map(drop),
             "STARTTLS" => self.start_tls(line).await,
             "AUTH" => self.auth(line).await,
             "MAIL" => self.mail(line).await,
