@@ -13,7 +13,7 @@ use crate::mailer::Handover;
 const IN_A_ROW: u32 = 10;
 
 /// First and longest pause of each connection before its next e-mail; it doubles in between.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// How fast a lane goes.
 #[derive(Default)]

@@ -38,7 +38,7 @@ async fn refused(
     #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
 ) {
     let mut moments = Moments(0x7f4a_7c15);
-    let mut tally = Tally::new(fault, kind, if mid_run { CONNECTIONS } else { 0 });
+    let mut tally = Tally::new(fault, kind, if mid_run { IN_FLIGHT } else { 0 });
     for run in 0..runs(1).min(8) {
         let smtp = scripted(offers(At::Connect, run), |_| None).await;
         let scene = scene(kind, smtp, 2 * PEOPLE).await;
@@ -185,7 +185,7 @@ async fn busy_for_minutes(
     strikes.begin();
     let begun = Instant::now();
     scene.publish(7).await;
-    scene.rabbit.wait_counts(0, 0).await;
+    until("the ack", LIMIT, async || (scene.watch.acks() > 0).then_some(())).await;
     while begun.elapsed() < time {
         let dispatch = scene.db.dispatch();
         // Running while the sweeper has it.
