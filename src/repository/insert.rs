@@ -6,7 +6,11 @@ use diesel::prelude::*;
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::fresh::NewNotification;
-use super::pages::{Columns, WorkRow, last_open, open_rows};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use super::pages::Columns;
+use super::pages::WorkRow;
+#[cfg(feature = "mysql")]
+use super::pages::{last_open, open_rows};
 use super::schema::notifications;
 use crate::domain::DispatchId;
 
@@ -55,6 +59,8 @@ fn insert_some(
                 .collect())
         }};
     }
+    #[cfg(not(feature = "mysql"))]
+    let _ = dispatch;
     match conn {
         #[cfg(feature = "postgres")]
         AnyConnection::Postgres(conn) => insert_returning!(conn),
