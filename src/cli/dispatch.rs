@@ -81,7 +81,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 fn audience(body: &[u8]) -> Option<i64> {
     match message::parse(body) {
         Ok(Message::Event(event)) => Some(event.event_id.get()),
-        Err(_) => None,
+        Ok(Message::Order(_) | Message::Pipeline(_)) | Err(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod values;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::domain::Identity;
 pub use load::VARIABLES;
 pub use reader::{ConfigErrors, Problem};
 pub use template::UrlTemplate;
+pub use webhook::{WebhookError, WebhookUrl};
 
 /// Everything that the environment decides.
 #[derive(Debug, Clone)]

@@ -9,6 +9,6 @@ mod text;
 
 pub use address::{AddressError, EmailAddress};
 pub use identity::Identity;
-pub use ids::{DispatchId, EventId, IdError, LeaseToken, NotificationId, TenantId};
-pub use status::{Channel, DispatchStatus, NotificationStatus, UnknownWord};
+pub use ids::{DispatchId, EventId, IdError, LeaseToken, NotificationId, OrderId, TenantId};
+pub use status::{Channel, DispatchStatus, NotificationStatus, Severity, UnknownWord};
 pub use text::{DisplayName, one_line};

@@ -91,6 +91,35 @@ words! {
     Channel {
         /// SMTP.
         Email = "email",
+        /// An incoming webhook.
+        Slack = "slack",
+    }
+}
+
+words! {
+    /// How grave something is, the least first.
+    Severity {
+        /// Good to know.
+        Info = "info",
+        /// To be looked at some time.
+        Warning = "warning",
+        /// To be looked at soon.
+        Error = "error",
+        /// To be looked at now.
+        Critical = "critical",
+    }
+}
+
+impl serde::Serialize for Severity {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Severity {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        word.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -3,9 +3,10 @@
 
 use url::Url;
 
-use super::Refusal;
 use super::json::{Json, Object};
+use super::money::MoneyError;
 use super::refusal::quote;
+use super::{Money, Refusal};
 
 /// An object and where it stands in the message.
 pub(super) struct Fields {
@@ -33,7 +34,7 @@ impl Fields {
     }
 
     fn take(&mut self, name: &str) -> Option<Json> {
-        self.object.remove(name).filter(|v| *v != Json::Null)
+        self.object.swap_remove(name).filter(|v| *v != Json::Null)
     }
 
     fn wrong(&self, name: &str, wanted: &str, given: &Json) -> Refusal {
@@ -84,6 +85,33 @@ impl Fields {
         }
     }
 
+    /// A number of at least 0, rounded to an integer below 2^63.
+    pub(super) fn amount(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
+        let wanted = "a number from 0 to 2^63-1";
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Integer(n)) if n >= 0 => Ok(Some(n.unsigned_abs())),
+            Some(Json::Number(n)) if n.as_f64().is_some_and(|n| (0.0..9.2e18).contains(&n)) =>
+            {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "its range was looked at"
+                )]
+                Ok(n.as_f64().map(|n| n.round() as u64))
+            }
+            Some(Json::Integer(_) | Json::Number(_)) => {
+                Err(Refusal::field(&self.path(name), &format!("is not {wanted}")))
+            }
+            Some(other) => Err(self.wrong(name, wanted, &other)),
+        }
+    }
+
+    /// An amount of money.
+    pub(super) fn money(&mut self, name: &str) -> Result<Option<Money>, Refusal> {
+        self.parsed(name, &MoneyError.to_string(), |s| s.parse().ok())
+    }
+
     /// A web address.
     pub(super) fn url(&mut self, name: &str) -> Result<Option<Url>, Refusal> {
         self.parsed(name, "an http or https URL", |s| {
@@ -104,6 +132,45 @@ impl Fields {
         }
     }
 
+    /// The members of an object of at most `most`, as texts, in their order; absent counts as empty.
+    pub(super) fn texts(&mut self, name: &str, most: usize) -> Result<Vec<(String, String)>, Refusal> {
+        let object = match self.take(name) {
+            None => return Ok(Vec::new()),
+            Some(Json::Object(object)) => object,
+            Some(other) => return Err(self.wrong(name, "an object", &other)),
+        };
+        self.at_most(name, object.len(), most)?;
+        let members = object.into_iter();
+        Ok(members.map(|(key, value)| (key, value.into_text())).collect())
+    }
+
+    /// An array of at most `most` strings; absent counts as empty.
+    pub(super) fn strings(&mut self, name: &str, most: usize) -> Result<Vec<String>, Refusal> {
+        let items = self.array(name, most)?.into_iter().enumerate();
+        items
+            .map(|(i, item)| match item {
+                Json::String(text) => Ok(text),
+                other => Err(self.wrong(&format!("{name}[{i}]"), "a string", &other)),
+            })
+            .collect()
+    }
+
+    fn array(&mut self, name: &str, most: usize) -> Result<Vec<Json>, Refusal> {
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Json::Array(items)) => self.at_most(name, items.len(), most).map(|()| items),
+            Some(other) => Err(self.wrong(name, "an array", &other)),
+        }
+    }
+
+    fn at_most(&self, name: &str, there: usize, most: usize) -> Result<(), Refusal> {
+        if there > most {
+            let error = format!("has {there} entries, {most} at most are taken");
+            return Err(Refusal::field(&self.path(name), &error));
+        }
+        Ok(())
+    }
+
     /// An array of at most `most` objects, each read by `read`; absent counts as empty.
     pub(super) fn objects<T>(
         &mut self,
@@ -111,15 +178,7 @@ impl Fields {
         most: usize,
         mut read: impl FnMut(Fields) -> Result<T, Refusal>,
     ) -> Result<Vec<T>, Refusal> {
-        let items = match self.take(name) {
-            None => return Ok(Vec::new()),
-            Some(Json::Array(items)) => items,
-            Some(other) => return Err(self.wrong(name, "an array", &other)),
-        };
-        if items.len() > most {
-            let error = format!("has {} entries, {most} at most are taken", items.len());
-            return Err(Refusal::field(&self.path(name), &error));
-        }
+        let items = self.array(name, most)?;
         let mut values = Vec::with_capacity(items.len());
         for (i, item) in items.into_iter().enumerate() {
             let entry = format!("{name}[{i}]");

@@ -1,49 +1,79 @@
 //! JSON as strict as RFC 8259 and RFC 7493 allow: one object, no key twice at any depth, no depth beyond
 //! what the stack bears (127 levels), no number beyond a double, nothing behind the object.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::refusal::quote;
 use super::{Reason, Refusal};
 
-/// The members of an object.
-pub(super) type Object = HashMap<String, Json>;
+/// The members of an object, in their order.
+pub(crate) type Object = IndexMap<String, Json>;
 
-/// A value. Of numbers only the integers matter here.
+/// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
+    /// `null`
     Null,
-    Bool,
+    /// `true` or `false`
+    Bool(bool),
     /// Written as an integer within 64 bits.
     Integer(i64),
     /// Any other number.
-    Number,
+    Number(serde_json::Number),
+    /// A text.
     String(String),
+    /// Values in their order.
     Array(Vec<Json>),
+    /// Members.
     Object(Object),
 }
 
 impl Json {
     /// Its kind, for explanations.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Bool => "a boolean",
+            Self::Bool(_) => "a boolean",
             Self::Integer(_) => "an integer",
-            Self::Number => "a number that is no integer of 64 bits",
+            Self::Number(_) => "a number that is no integer of 64 bits",
             Self::String(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
         }
     }
+
+    /// For people: a string as it is, anything else as JSON.
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::String(text) => text,
+            other => other.into_value().to_string(),
+        }
+    }
+
+    /// The same in the form of the library.
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Integer(n) => Value::Number(n.into()),
+            Self::Number(n) => Value::Number(n),
+            Self::String(text) => Value::String(text),
+            Self::Array(items) => items.into_iter().map(Self::into_value).collect(),
+            Self::Object(object) => {
+                let members = object.into_iter();
+                members.map(|(key, value)| (key, value.into_value())).collect()
+            }
+        }
+    }
 }
 
 /// Parses the one object that `body` has to be.
-pub(super) fn parse_object(body: &[u8]) -> Result<Object, Refusal> {
+pub(crate) fn parse_object(body: &[u8]) -> Result<Object, Refusal> {
     let refuse = |error: &str| Refusal::new(Reason::InvalidJson, error);
     if body.starts_with(b"\xef\xbb\xbf") {
         return Err(refuse("the body begins with a byte order mark"));
@@ -97,8 +127,8 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Json::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
     }
 
     fn visit_i64<E>(self, n: i64) -> Result<Json, E> {
@@ -106,11 +136,13 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_u64<E>(self, n: u64) -> Result<Json, E> {
-        Ok(i64::try_from(n).map_or(Json::Number, Json::Integer))
+        Ok(i64::try_from(n).map_or_else(|_| Json::Number(n.into()), Json::Integer))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Number)
+    fn visit_f64<E: de::Error>(self, n: f64) -> Result<Json, E> {
+        // The parser gives no infinity.
+        let number = serde_json::Number::from_f64(n).ok_or_else(|| E::custom("number out of range"))?;
+        Ok(Json::Number(number))
     }
 
     fn visit_str<E>(self, s: &str) -> Result<Json, E> {

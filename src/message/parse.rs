@@ -5,8 +5,11 @@ use chrono::DateTime;
 use super::fields::Fields;
 use super::json::parse_object;
 use super::refusal::quote;
-use super::{Attachment, Change, EventDetails, EventKind, EventMessage, Message, Reason, Refusal};
-use crate::domain::{EventId, TenantId};
+use super::{
+    Attachment, Change, Customer, Detail, EventDetails, EventKind, EventMessage, Item, Message, MessageKind,
+    Order, OrderKind, OrderMessage, PipelineKind, PipelineMessage, Reason, Refusal, Report,
+};
+use crate::domain::{EventId, Severity, TenantId};
 
 /// Bytes of a body at most.
 pub const MAX_BODY: usize = 1_048_576;
@@ -14,6 +17,8 @@ pub const MAX_BODY: usize = 1_048_576;
 pub const MAX_CHANGES: usize = 1_000;
 /// Entries of `attachments` at most.
 pub const MAX_ATTACHMENTS: usize = 20;
+/// Entries of `items`, `details` and `failed_checks` at most, each.
+pub const MAX_ENTRIES: usize = 1_000;
 
 /// Takes exactly what the contract allows. Fields that it does not know are ignored.
 ///
@@ -26,12 +31,15 @@ pub fn parse(body: &[u8]) -> Result<Message, Refusal> {
     }
     let mut fields = Fields::root(parse_object(body)?);
     let word = fields.string("type")?.ok_or_else(|| fields.missing("type"))?;
-    let kind = EventKind::ALL.iter().find(|kind| kind.as_str() == word);
-    let kind = kind.ok_or_else(|| {
+    let kind = MessageKind::from_word(&word).ok_or_else(|| {
         let error = format!("type: `{}` is not a type that is known here", quote(&word));
         Refusal::new(Reason::UnknownType, &error)
     })?;
-    event_message(*kind, fields).map(Message::Event)
+    match kind {
+        MessageKind::Event(kind) => event_message(kind, fields).map(Message::Event),
+        MessageKind::Order(kind) => order_message(kind, fields).map(Message::Order),
+        MessageKind::Pipeline(kind) => pipeline_message(kind, fields).map(Message::Pipeline),
+    }
 }
 
 fn event_message(kind: EventKind, mut fields: Fields) -> Result<EventMessage, Refusal> {
@@ -88,5 +96,69 @@ fn attachment(mut fields: Fields) -> Result<Attachment, Refusal> {
     Ok(Attachment {
         url: fields.url("url")?.ok_or_else(|| fields.missing("url"))?,
         name: fields.required("name")?,
+    })
+}
+
+fn order_message(kind: OrderKind, mut fields: Fields) -> Result<OrderMessage, Refusal> {
+    let wanted = "a text of 1 to 255 characters without control characters";
+    let order_id = fields.parsed("order_id", wanted, |s| s.parse().ok())?;
+    let order_id = order_id.ok_or_else(|| fields.missing("order_id"))?;
+    let customer = fields.object("customer")?;
+    let customer = customer.ok_or_else(|| fields.missing("customer.email"))?;
+    let status = match kind {
+        OrderKind::Created => fields.string("status")?,
+        OrderKind::StatusUpdated => Some(fields.required("status")?),
+    };
+    Ok(OrderMessage {
+        tenant_id: tenant_id(&mut fields)?,
+        version: fields.integer("version", 0)?,
+        customer: self::customer(customer)?,
+        order: Order {
+            kind,
+            order_id,
+            currency: fields.string("currency")?,
+            total: fields.money("total")?,
+            items: fields.objects("items", MAX_ENTRIES, item)?,
+            previous_status: fields.string("previous_status")?,
+            status,
+        },
+    })
+}
+
+fn customer(mut fields: Fields) -> Result<Customer, Refusal> {
+    let email = fields.parsed("email", "an e-mail address", |s| s.parse().ok())?;
+    Ok(Customer {
+        email: email.ok_or_else(|| fields.missing("email"))?,
+        name: fields.string("name")?,
+    })
+}
+
+fn item(mut fields: Fields) -> Result<Item, Refusal> {
+    Ok(Item {
+        name: fields.string("name")?,
+        quantity: fields.integer("quantity", 0)?,
+        price: fields.money("price")?,
+    })
+}
+
+fn pipeline_message(kind: PipelineKind, mut fields: Fields) -> Result<PipelineMessage, Refusal> {
+    let severities = "one of info, warning, error and critical";
+    let details = fields.texts("details", MAX_ENTRIES)?.into_iter();
+    Ok(PipelineMessage {
+        tenant_id: tenant_id(&mut fields)?,
+        version: fields.integer("version", 0)?,
+        severity: fields.parsed("severity", severities, |s| s.parse::<Severity>().ok())?,
+        title: fields.string("title")?,
+        message: fields.string("message")?,
+        report: Report {
+            kind,
+            pipeline_id: fields.string("pipeline_id")?,
+            pipeline_logging_id: fields.string("pipeline_logging_id")?,
+            duration_ms: fields.amount("duration_ms")?,
+            error_message: fields.string("error_message")?,
+            table_name: fields.string("table_name")?,
+            failed_checks: fields.strings("failed_checks", MAX_ENTRIES)?,
+            details: details.map(|(name, value)| Detail { name, value }).collect(),
+        },
     })
 }

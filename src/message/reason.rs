@@ -16,6 +16,8 @@ pub enum Reason {
     TooLarge,
     /// The id of an earlier message with another body.
     MessageIdConflict,
+    /// The tenant's configuration cannot be used.
+    TenantConfig,
     /// Five starts in a row ended without an outcome.
     Exhausted,
 }
@@ -27,12 +29,13 @@ pub struct UnknownReason;
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::InvalidJson,
         Self::UnknownType,
         Self::InvalidField,
         Self::TooLarge,
         Self::MessageIdConflict,
+        Self::TenantConfig,
         Self::Exhausted,
     ];
 
@@ -44,6 +47,7 @@ impl Reason {
             Self::InvalidField => "invalid-field",
             Self::TooLarge => "too-large",
             Self::MessageIdConflict => "message-id-conflict",
+            Self::TenantConfig => "tenant-config",
             Self::Exhausted => "exhausted",
         }
     }

@@ -16,7 +16,9 @@ fn refusal(body: impl AsRef<[u8]>) -> Refusal {
 }
 
 fn event(body: &str) -> EventMessage {
-    let Message::Event(event) = parse(body.as_bytes()).unwrap();
+    let Message::Event(event) = parse(body.as_bytes()).unwrap() else {
+        panic!("no event message")
+    };
     event
 }
 
@@ -117,8 +119,8 @@ fn size() {
 #[case("UPSERTED")]
 #[case("updated")]
 #[case("")]
-#[case("order.created")]
-#[case("pipeline_failure")]
+#[case("order.deleted")]
+#[case("Pipeline_failure")]
 fn unknown_types(#[case] word: &str) {
     let body = json!({"type": word, "event_id": "wrong"}).to_string();
     assert_eq!(refusal(body).reason, Reason::UnknownType);
@@ -199,6 +201,108 @@ fn missing_fields() {
     );
     let refused = refusal(r#"{"type":"CREATED"}"#);
     assert_eq!(refused.error, "event_id: is missing");
+}
+
+const ORDER: &str = r#"{"type": "order.status.updated", "order_id": "ORD-7", "tenant_id": "acme", "version": 2,
+    "customer": {"email": "Ann@EXAMPLE.com", "name": "Ann"}, "currency": "EUR", "total": "49.90",
+    "items": [{"name": "Ticket", "quantity": 2, "price": "24.95"}, {}], "previous_status": "paid",
+    "status": "shipped", "further": {}}"#;
+
+#[test]
+fn an_order() {
+    let Ok(Message::Order(message)) = parse(ORDER.as_bytes()) else {
+        panic!("no order message")
+    };
+    assert_eq!(message.customer.email.as_str(), "Ann@example.com");
+    assert_eq!(
+        (message.order.order_id.as_str(), message.version),
+        ("ORD-7", Some(2))
+    );
+    assert_eq!(message.order.total.unwrap().to_string(), "49.90");
+    assert_eq!(
+        (message.order.items.len(), message.order.items[0].quantity),
+        (2, Some(2))
+    );
+    assert_eq!(message.order.status.as_deref(), Some("shipped"));
+    let least = r#"{"type":"order.created","order_id":"1","customer":{"email":"a@example.com"}}"#;
+    assert!(matches!(parse(least.as_bytes()), Ok(Message::Order(_))));
+}
+
+#[test]
+fn a_pipeline() {
+    let body = r#"{"type": "data_quality_failure", "pipeline_id": "p", "duration_ms": 1200.6, "severity": "critical",
+        "details": {"b": true, "a": [1, 2.5, null], "c": "text", "big": 18446744073709551615, "o": {"z": 1, "y": 2}},
+        "failed_checks": ["null_check"]}"#;
+    let Ok(Message::Pipeline(message)) = parse(body.as_bytes()) else {
+        panic!("no pipeline message")
+    };
+    let details: Vec<_> = message
+        .report
+        .details
+        .iter()
+        .map(|d| (d.name.as_str(), d.value.as_str()))
+        .collect();
+    let kept = [
+        ("b", "true"),
+        ("a", "[1,2.5,null]"),
+        ("c", "text"),
+        ("big", "18446744073709551615"),
+        ("o", r#"{"z":1,"y":2}"#),
+    ];
+    assert_eq!(details, kept, "in the publisher's order");
+    assert_eq!(message.report.duration_ms, Some(1201));
+    assert_eq!(message.severity, Some(crate::domain::Severity::Critical));
+    for kind in PipelineKind::ALL {
+        let least = json!({"type": kind.as_str()}).to_string();
+        assert!(matches!(parse(least.as_bytes()), Ok(Message::Pipeline(m)) if m.report.kind == *kind));
+    }
+}
+
+#[rstest]
+#[case("order_id", json!(null), "order_id: is missing")]
+#[case("order_id", json!(7), "order_id: is an integer")]
+#[case("order_id", json!(""), "order_id: ")]
+#[case("order_id", json!("x".repeat(256)), "order_id: ")]
+#[case("order_id", json!("a\u{0}b"), "order_id: ")]
+#[case("customer", json!(null), "customer.email: is missing")]
+#[case("customer", json!("ann@example.com"), "customer: is a string")]
+#[case("customer", json!({"name": "Ann"}), "customer.email: is missing")]
+#[case("customer", json!({"email": "nobody"}), "customer.email: `nobody` is not an e-mail address")]
+#[case("customer", json!({"email": "a@example.com\r\nBcc: b@example.com"}), "customer.email: ")]
+#[case("customer", json!({"email": "a@example.com", "name": 7}), "customer.name: ")]
+#[case("total", json!(49.9), "total: is a number")]
+#[case("total", json!("49,90"), "total: `49,90` is not a decimal string")]
+#[case("items", json!({}), "items: is an object")]
+#[case("items", json!([{"quantity": -1}]), "items[0].quantity: ")]
+#[case("items", json!([{}, {"price": "1e3"}]), "items[1].price: ")]
+#[case("status", json!(null), "status: is missing")]
+#[case("status", json!(" "), "status: is empty")]
+fn wrong_orders(#[case] name: &str, #[case] value: Value, #[case] error: &str) {
+    let mut body: Value = serde_json::from_str(ORDER).unwrap();
+    body[name] = value;
+    let refused = refusal(body.to_string());
+    assert_eq!(refused.reason, Reason::InvalidField);
+    assert!(refused.error.starts_with(error), "{}", refused.error);
+}
+
+#[rstest]
+#[case("severity", json!("fatal"), "severity: `fatal` is not one of info, warning, error and critical")]
+#[case("severity", json!("Error"), "severity: ")]
+#[case("title", json!({}), "title: is an object")]
+#[case("details", json!([]), "details: is an array")]
+#[case("duration_ms", json!(-1), "duration_ms: is not a number from 0")]
+#[case("duration_ms", json!("1"), "duration_ms: is a string")]
+#[case("duration_ms", json!(1e300), "duration_ms: ")]
+#[case("failed_checks", json!("a"), "failed_checks: is a string")]
+#[case("failed_checks", json!(["a", 1]), "failed_checks[1]: is an integer")]
+#[case("failed_checks", json!(vec!["a"; 1001]), "failed_checks: has 1001")]
+#[case("tenant_id", json!("notifications"), "tenant_id: ")]
+fn wrong_pipelines(#[case] name: &str, #[case] value: Value, #[case] error: &str) {
+    let mut body = json!({"type": "pipeline_failure"});
+    body[name] = value;
+    let refused = refusal(body.to_string());
+    assert_eq!(refused.reason, Reason::InvalidField);
+    assert!(refused.error.starts_with(error), "{}", refused.error);
 }
 
 #[test]

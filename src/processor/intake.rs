@@ -213,7 +213,17 @@ async fn accept(
         .read(move |conn| repository::event_row(conn, event_id))
         .await;
     let row = row.map_err(Refused::Database)?.unwrap_or_default();
-    let plan = policy::plan(message, super::known::details(row), &engine.identity);
+    let surroundings = policy::Surroundings {
+        identity: engine.identity.clone(),
+        pipelines_enabled: true,
+    };
+    let plan = policy::plan(
+        &crate::message::Message::Event(message.clone()),
+        super::known::details(row),
+        &policy::Tenancy::Environment,
+        &surroundings,
+    )
+    .plan;
     let now = (engine.now)();
     let subject = compose(engine, &plan, now)
         .map_err(Refused::Impossible)?
@@ -238,13 +248,10 @@ pub(super) fn compose(
     plan: &Plan,
     created_at: chrono::DateTime<chrono::Utc>,
 ) -> Result<Composer, String> {
-    Composer::new(
-        Arc::clone(&engine.templates),
-        &plan.facts,
-        &plan.identity,
-        created_at,
-    )
-    .map_err(|e| e.to_string())
+    let policy::Facts::Event(facts) = &plan.facts else {
+        return Err("later".into());
+    };
+    Composer::new(Arc::clone(&engine.templates), facts, &plan.identity, created_at).map_err(|e| e.to_string())
 }
 
 fn new_dispatch(

@@ -110,6 +110,7 @@ impl Processor {
     pub async fn process(&self, delivery: &Arc<Delivery>) -> Judgement {
         match message::parse(&delivery.body) {
             Err(refusal) => self.refuse(refusal.reason, refusal.error, None),
+            Ok(Message::Order(_) | Message::Pipeline(_)) => leave(None),
             Ok(Message::Event(event)) => {
                 if !event.attachments.is_empty() {
                     tracing::warn!(

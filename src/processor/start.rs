@@ -46,6 +46,8 @@ impl Processor {
                 return Err(why);
             }
         };
+        let event_id = plan.facts.event_id().expect("later");
+        let kind = plan.facts.kind().as_str();
         let starting = self.engine.starting(&lease);
         let start = self.engine.look(starting).await;
         if start == Start::Exhausted {
@@ -60,14 +62,14 @@ impl Processor {
             self.engine.give_back(&lease).await;
             return Ok(Ended::LeaseLost);
         }
-        failpoint::reached_for("s2-begun", &plan.facts.event_id);
-        tracing::info!(dispatch.id = %dispatch, event.id = %plan.facts.event_id, kind = plan.facts.kind.as_str(), start = starts, "dispatch started");
+        failpoint::reached_for("s2-begun", &event_id);
+        tracing::info!(dispatch.id = %dispatch, event.id = %event_id, kind = kind, start = starts, "dispatch started");
         let (done, committed) = mpsc::unbounded_channel();
         let work = Arc::new(Work {
             lease,
             letterhead: Letterhead::new(&plan.identity, composer.subject()),
             composer,
-            event_id: plan.facts.event_id,
+            event_id: event_id,
             identity: plan.identity,
             unsubscribe_url: self.engine.unsubscribe_url.clone(),
             marked: starting.hold || start == Start::Quarantined,
