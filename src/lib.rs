@@ -18,6 +18,8 @@ pub mod processor;
 
 pub mod mailer;
 
+pub mod slack;
+
 pub mod render;
 
 pub mod policy;

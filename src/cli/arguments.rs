@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::domain::{DispatchId, EventId};
+use crate::domain::{DispatchId, EventId, TenantId};
 use crate::message::Reason;
 
 const AFTER: &str = "Configuration comes from the environment and from .env in the working directory; \
@@ -44,9 +44,17 @@ pub(super) enum Command {
     /// Look into the dead-letter queue, replay or drop what is there; needs no running worker
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Show what is configured for a tenant, secrets masked; exit 1 when its file cannot be used
+    Tenant {
+        /// Id of the tenant, which is the name of its folder
+        id: TenantId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Render a template from sample data, through the code that sends
     Preview {
-        /// `created`, `updated` or `cancelled`
+        /// `created`, `updated`, `cancelled`, `order_created`, `order_status_updated`, or a pipeline message's type
         template: String,
         /// What to print
         #[arg(long, value_enum, default_value = "text")]

@@ -13,7 +13,7 @@ use super::{EmailConfig, RelayConfig, TlsMode, UrlTemplate};
 use crate::domain::{DisplayName, EmailAddress, Identity};
 
 /// SMTP over TLS from the first byte (RFC 8314 3.3).
-const SUBMISSIONS: u16 = 465;
+pub(crate) const SUBMISSIONS: u16 = 465;
 const MAX_CONNECTIONS: usize = 1_000;
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_TIMEOUT: Duration = Duration::from_hours(1);
@@ -38,7 +38,7 @@ fn identity(r: &mut Reader<'_>) -> Identity {
     }
 }
 
-fn address(s: &str) -> Result<EmailAddress, Takes> {
+pub(super) fn address(s: &str) -> Result<EmailAddress, Takes> {
     s.parse().map_err(|e| format!("an e-mail address ({e})"))
 }
 
@@ -70,30 +70,39 @@ fn relay(r: &mut Reader<'_>) -> RelayConfig {
 }
 
 fn credentials(r: &mut Reader<'_>, tls: TlsMode, host: &str) -> Option<(String, SecretString)> {
-    match (r.text("SMTP_USERNAME"), r.text("SMTP_PASSWORD")) {
-        (Some(user), Some(password)) => {
-            if tls == TlsMode::None && !is_loopback(host) {
-                r.problem(
-                    "SMTP_USE_TLS",
-                    "has to be true where SMTP_USERNAME is set, unless SMTP_HOST is loopback: credentials never \
-                     travel in plain text",
-                );
-            }
-            Some((user, password.into()))
-        }
+    let pair = user_and_password(r, "SMTP_USERNAME", "SMTP_PASSWORD")?;
+    if tls == TlsMode::None && !is_loopback(host) {
+        r.problem(
+            "SMTP_USE_TLS",
+            "has to be true where SMTP_USERNAME is set, unless SMTP_HOST is loopback: credentials never \
+             travel in plain text",
+        );
+    }
+    Some(pair)
+}
+
+/// Both or none.
+pub(super) fn user_and_password(
+    r: &mut Reader<'_>,
+    user_name: &str,
+    password_name: &str,
+) -> Option<(String, SecretString)> {
+    match (r.text(user_name), r.text(password_name)) {
+        (Some(user), Some(password)) => Some((user, password.into())),
         (Some(_), None) => {
-            r.problem("SMTP_PASSWORD", "has to be set where SMTP_USERNAME is");
+            r.problem(password_name, format!("has to be set where {user_name} is"));
             None
         }
         (None, Some(_)) => {
-            r.problem("SMTP_USERNAME", "has to be set where SMTP_PASSWORD is");
+            r.problem(user_name, format!("has to be set where {password_name} is"));
             None
         }
         (None, None) => None,
     }
 }
 
-fn host(s: &str) -> Result<String, Takes> {
+/// A host name, or an address without brackets.
+pub(crate) fn host(s: &str) -> Result<String, Takes> {
     let bare = s.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let address = bare.unwrap_or(s).parse::<IpAddr>();
     match (address, Host::parse(s)) {
@@ -103,7 +112,8 @@ fn host(s: &str) -> Result<String, Takes> {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether what is sent there stays on this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost"
         || host

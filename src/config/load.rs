@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::reader::{ConfigErrors, Problem, Reader};
-use super::{Config, email, endpoints, service};
+use super::{Config, Environment, email, endpoints, notifications, service};
 
 /// Every variable that is read, in the order of `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -48,6 +48,19 @@ pub const VARIABLES: &[&str] = &[
     "RETENTION",
     "LEASE",
     "SHUTDOWN_GRACE",
+    "NOTIFICATIONS_ENABLED",
+    "NOTIFICATIONS_CONFIG_PATH",
+    "EMAIL_NOTIFICATIONS_ENABLED",
+    "EMAIL_SMTP_HOST",
+    "EMAIL_SMTP_PORT",
+    "EMAIL_SMTP_USERNAME",
+    "EMAIL_SMTP_PASSWORD",
+    "EMAIL_FROM_ADDRESS",
+    "EMAIL_TO_ADDRESSES",
+    "SLACK_NOTIFICATIONS_ENABLED",
+    "SLACK_WEBHOOK_URL",
+    "SLACK_CHANNEL",
+    "SLACK_ALLOW_INSECURE_HOSTS",
     "HTTP_ADDR",
     "API_TOKEN",
     "LOG_LEVEL",
@@ -56,12 +69,21 @@ pub const VARIABLES: &[&str] = &[
 ];
 
 impl Config {
-    /// Reads every variable through `lookup`; one that is unset or empty gets its default.
+    /// Reads every variable through `lookup`; one that is unset or empty gets its default. Nothing stays for
+    /// `${NAME}` in tenants' files: see [`Config::from_environment`].
     ///
     /// # Errors
     /// All that is wrong, at once.
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::read(lookup, Vec::new())
+        Self::read(lookup, Environment::default(), Vec::new())
+    }
+
+    /// Reads every variable from `environment`, which also serves tenants' files later.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
+        Self::from_parts(environment, Vec::new())
     }
 
     /// Reads the process environment, and `.env` in the working directory for what is not set there.
@@ -70,29 +92,34 @@ impl Config {
     /// # Errors
     /// All that is wrong, a line of `.env` that cannot be read among it, at once.
     pub fn load() -> Result<Self, ConfigErrors> {
-        Self::from_sources(Path::new(".env"), &|name| std::env::var_os(name))
+        Self::from_sources(Path::new(".env"), |name| std::env::var_os(name))
     }
 
-    /// What `environment` has, even if it is empty, goes before the file's.
+    /// What `process` has, even if it is empty, goes before the file's.
     fn from_sources(
         path: &Path,
-        environment: &dyn Fn(&str) -> Option<OsString>,
+        process: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
     ) -> Result<Self, ConfigErrors> {
         let (file, mut problems) = read_env_file(path);
         for name in VARIABLES {
-            if environment(name).is_some_and(|v| v.to_str().is_none()) {
+            if process(name).is_some_and(|v| v.to_str().is_none()) {
                 problems.push(problem((*name).to_owned(), "takes UTF-8 text"));
             }
         }
-        let lookup = |name: &str| match environment(name) {
+        let environment = Environment::new(move |name| match process(name) {
             Some(value) => value.into_string().ok(),
             None => file.get(name).cloned(),
-        };
-        Self::read(&lookup, problems)
+        });
+        Self::from_parts(&environment, problems)
+    }
+
+    fn from_parts(environment: &Environment, problems: Vec<Problem>) -> Result<Self, ConfigErrors> {
+        Self::read(&|name| environment.get(name), environment.clone(), problems)
     }
 
     fn read(
         lookup: &dyn Fn(&str) -> Option<String>,
+        environment: Environment,
         mut problems: Vec<Problem>,
     ) -> Result<Self, ConfigErrors> {
         let mut r = Reader::new(lookup);
@@ -104,9 +131,11 @@ impl Config {
             email: email::email(&mut r),
             delivery: service::delivery(&mut r),
             templates_dir: r.text("TEMPLATES_DIR").map(Into::into),
+            notifications: notifications::notifications(&mut r),
             http: service::http(&mut r),
             shutdown_grace: service::shutdown_grace(&mut r),
             log: service::log(&mut r),
+            environment,
         };
         problems.extend(r.into_problems());
         if problems.is_empty() {
@@ -200,10 +229,14 @@ mod tests {
             "HTTP_ADDR" => Some(OsString::new()),
             _ => None,
         };
-        let config = Config::from_sources(&path, &set).unwrap();
+        let config = Config::from_sources(&path, set).unwrap();
         assert_eq!(config.delivery.batch_size, 8);
         assert_eq!(config.http.addr, None);
         assert_eq!(config.email.identity.name.as_str(), "Ann");
+        let later = |name| config.environment.get(name);
+        assert_eq!(later("BATCH_SIZE"), Some("8".into()));
+        assert_eq!(later("FROM_NAME"), Some("Ann".into()));
+        assert_eq!(later("OTHER"), None);
 
         std::fs::write(&path, "BATCH_SIZE=7\nnonsense\n").unwrap();
         let set = |name: &str| match name {
@@ -211,7 +244,7 @@ mod tests {
             "FROM_NAME" => Some(OsString::from_vec(vec![0xff])),
             _ => None,
         };
-        let errors = Config::from_sources(&path, &set).unwrap_err();
+        let errors = Config::from_sources(&path, set).unwrap_err();
         let names: Vec<_> = errors.problems().iter().map(|p| p.variable.as_str()).collect();
         assert!(names[0].ends_with(".env, line 2"), "{names:?}");
         assert_eq!(names[1..], ["FROM_NAME", "LEASE"]);

@@ -3,7 +3,9 @@
 
 mod email;
 mod endpoints;
+mod environment;
 mod load;
+mod notifications;
 mod reader;
 mod service;
 mod template;
@@ -20,9 +22,13 @@ use secrecy::SecretString;
 
 use crate::domain::Identity;
 
+pub(crate) use email::{SUBMISSIONS, host, is_loopback};
+pub use environment::Environment;
 pub use load::VARIABLES;
+pub use notifications::{MAX_ADDRESSES, NotificationsConfig, OwnRelay, RootEmail, RootSlack, RootVariables};
 pub use reader::{ConfigErrors, Problem};
 pub use template::UrlTemplate;
+pub(crate) use webhook::channel;
 pub use webhook::{WebhookError, WebhookUrl};
 
 /// Everything that the environment decides.
@@ -38,12 +44,16 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// `TEMPLATES_DIR`: overrides the built-in templates, file by file.
     pub templates_dir: Option<PathBuf>,
+    /// Where the tenants' files are, and what stands in for the root's.
+    pub notifications: NotificationsConfig,
     /// The HTTP API.
     pub http: HttpConfig,
     /// `SHUTDOWN_GRACE`: in which work in flight may finish.
     pub shutdown_grace: Duration,
     /// Logs.
     pub log: LogConfig,
+    /// Where `${NAME}` in a tenant's file is looked up.
+    pub environment: Environment,
 }
 
 /// `LAVINMQ_*`.

@@ -6,6 +6,7 @@ use rstest::rstest;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::EmailAddress;
 
 fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
     let map: HashMap<_, _> = pairs.iter().copied().collect();
@@ -54,6 +55,9 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(d.park_after, Duration::from_mins(10));
     assert_eq!(d.retention, Duration::from_hours(24 * 90));
     assert!(c.templates_dir.is_none());
+    let n = c.notifications;
+    assert_eq!(n.path, PathBuf::from("./configs/notifications"));
+    assert!(n.enabled && n.root.email.is_none() && n.root.slack.is_none() && n.insecure_hosts.is_empty());
     assert_eq!(c.http.addr, Some(([127, 0, 0, 1], 8004).into()));
     assert!(c.http.token.is_none());
     assert_eq!(c.shutdown_grace, Duration::from_secs(30));
@@ -105,6 +109,19 @@ fn empty_counts_as_unset_with_three_exceptions() {
 #[case("PARK_AFTER", "90s", "park_after: 90s")]
 #[case("SMTP_RATE_LIMIT", "14", "rate_limit: 14")]
 #[case("TEMPLATES_DIR", "t", "templates_dir: Some(\"t\")")]
+#[case("NOTIFICATIONS_ENABLED", "no", "NotificationsConfig { enabled: false")]
+#[case("NOTIFICATIONS_CONFIG_PATH", "/etc/herald", "path: \"/etc/herald\"")]
+#[case("EMAIL_NOTIFICATIONS_ENABLED", "false", "RootVariables { email: None")]
+#[case("EMAIL_SMTP_HOST", "smtp.example.com", "RootVariables { email: None")]
+#[case("EMAIL_SMTP_PORT", "465", "RootVariables { email: None")]
+#[case("EMAIL_TO_ADDRESSES", "a@example.com", "RootVariables { email: None")]
+#[case("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/x", "slack: None")]
+#[case("SLACK_CHANNEL", "#data", "slack: None")]
+#[case(
+    "SLACK_ALLOW_INSECURE_HOSTS",
+    "Gateway.TEST, [::1],10.0.0.7",
+    "[\"gateway.test\", \"::1\", \"10.0.0.7\"]"
+)]
 #[case("HTTP_ADDR", "[::1]:0", "[::1]:0")]
 #[case("HTTP_ADDR", "localhost:80", "127.0.0.1:80")]
 #[case("SHUTDOWN_GRACE", "0", "shutdown_grace: 0ns")]
@@ -168,6 +185,19 @@ fn taken(#[case] name: &str, #[case] value: &str, #[case] part: &str) {
 #[case("RETENTION", "0")]
 #[case("SMTP_RATE_LIMIT", "-1")]
 #[case("LEASE", "2h")]
+#[case("NOTIFICATIONS_ENABLED", "on")]
+#[case("EMAIL_NOTIFICATIONS_ENABLED", "on")]
+#[case("EMAIL_SMTP_HOST", "a/b")]
+#[case("EMAIL_SMTP_PORT", "0")]
+#[case("EMAIL_FROM_ADDRESS", "nobody")]
+#[case("EMAIL_TO_ADDRESSES", "a@example.com,")]
+#[case("EMAIL_TO_ADDRESSES", "a@example.com;b@example.com")]
+#[case("SLACK_NOTIFICATIONS_ENABLED", "on")]
+#[case("SLACK_WEBHOOK_URL", "http://hooks.slack.com/services/x")]
+#[case("SLACK_CHANNEL", "<!here>")]
+#[case("SLACK_ALLOW_INSECURE_HOSTS", "http://a")]
+#[case("SLACK_ALLOW_INSECURE_HOSTS", "a,,b")]
+#[case("SLACK_ALLOW_INSECURE_HOSTS", "a:80")]
 #[case("HTTP_ADDR", "8004")]
 #[case("SHUTDOWN_GRACE", "2d")]
 #[case("LOG_LEVEL", "loud")]
@@ -230,6 +260,14 @@ fn broker_parts_are_encoded_and_the_url_replaces_them() {
 #[case(&[("SMTP_USERNAME", "u"), ("SMTP_PASSWORD", "p"), ("SMTP_USE_TLS", "no")], None)]
 #[case(&[("SMTP_USERNAME", "u"), ("SMTP_PASSWORD", "p"), ("SMTP_USE_TLS", "no"), ("SMTP_HOST", "127.0.0.2")], None)]
 #[case(&[("SMTP_USERNAME", "u"), ("SMTP_PASSWORD", "p"), ("SMTP_USE_TLS", "no"), ("SMTP_HOST", "h")], Some("SMTP_USE_TLS"))]
+#[case(&[("EMAIL_NOTIFICATIONS_ENABLED", "yes")], Some("EMAIL_TO_ADDRESSES"))]
+#[case(&[("EMAIL_NOTIFICATIONS_ENABLED", "yes"), ("EMAIL_TO_ADDRESSES", "x")], Some("EMAIL_TO_ADDRESSES"))]
+#[case(&[("EMAIL_SMTP_HOST", "h"), ("EMAIL_SMTP_USERNAME", "u")], Some("EMAIL_SMTP_PASSWORD"))]
+#[case(&[("EMAIL_SMTP_HOST", "h"), ("EMAIL_SMTP_PASSWORD", "p")], Some("EMAIL_SMTP_USERNAME"))]
+#[case(&[("EMAIL_SMTP_USERNAME", "u"), ("EMAIL_SMTP_PASSWORD", "p")], Some("EMAIL_SMTP_HOST"))]
+#[case(&[("SLACK_NOTIFICATIONS_ENABLED", "yes")], Some("SLACK_WEBHOOK_URL"))]
+#[case(&[("SLACK_NOTIFICATIONS_ENABLED", "yes"), ("SLACK_WEBHOOK_URL", "http://g.test/x")], Some("SLACK_WEBHOOK_URL"))]
+#[case(&[("SLACK_ALLOW_INSECURE_HOSTS", "g.test"), ("SLACK_WEBHOOK_URL", "http://g.test/x")], None)]
 #[case(&[("HTTP_ADDR", "0.0.0.0:80")], Some("API_TOKEN"))]
 #[case(&[("HTTP_ADDR", "[::]:80"), ("API_TOKEN", "a b")], Some("API_TOKEN"))]
 #[case(&[("HTTP_ADDR", "0.0.0.0:80"), ("API_TOKEN", "t")], None)]
@@ -252,6 +290,42 @@ fn from_email_goes_before_its_alias() {
         read(&both).unwrap().email.identity.address.as_str(),
         "a@example.com"
     );
+}
+
+#[test]
+fn variables_in_place_of_the_roots_file() {
+    let root = read(&[
+        ("EMAIL_NOTIFICATIONS_ENABLED", "true"),
+        ("EMAIL_SMTP_HOST", "smtp.example.com"),
+        ("EMAIL_SMTP_PORT", "465"),
+        ("EMAIL_SMTP_USERNAME", "u"),
+        ("EMAIL_SMTP_PASSWORD", "s3cr3t"),
+        ("EMAIL_FROM_ADDRESS", "alerts@example.com"),
+        ("EMAIL_TO_ADDRESSES", "a@example.com, b@EXAMPLE.com,a@example.com"),
+        ("SLACK_NOTIFICATIONS_ENABLED", "true"),
+        ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/s3cr3t"),
+        ("SLACK_CHANNEL", "#data"),
+    ])
+    .unwrap()
+    .notifications
+    .root;
+    assert!(!format!("{root:?}").contains("s3cr3t"), "{root:?}");
+    let (email, slack) = (root.email.unwrap(), root.slack.unwrap());
+    let relay = email.relay.unwrap();
+    assert_eq!((relay.port, relay.tls), (465, TlsMode::Implicit));
+    assert!(relay.credentials.is_some());
+    assert_eq!(email.from.unwrap().as_str(), "alerts@example.com");
+    let to: Vec<_> = email.to.iter().map(EmailAddress::as_str).collect();
+    assert_eq!(to, ["a@example.com", "b@example.com"]);
+    assert_eq!(slack.channel.as_deref(), Some("#data"));
+}
+
+#[test]
+fn an_environment_shows_nothing_and_stays() {
+    let variables = HashMap::from([("SECRET".to_owned(), "s3cr3t".to_owned())]);
+    let config = Config::from_environment(&variables.into()).unwrap();
+    assert_eq!(config.environment.get("SECRET").as_deref(), Some("s3cr3t"));
+    assert!(!shown(&config).contains("s3cr3t"));
 }
 
 #[test]

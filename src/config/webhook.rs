@@ -5,6 +5,8 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+use crate::domain::one_line;
+
 /// The one host that webhooks are at.
 const HOST: &str = "hooks.slack.com";
 
@@ -82,6 +84,20 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
+/// What [`channel`] takes.
+const CHANNEL_TAKES: &str = "a channel such as #data-alerts: 1 to 80 visible characters without <, > and ://";
+
+/// A channel's name or id: one line that cannot be taken for markup, and is no webhook.
+pub(crate) fn channel(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let fits =
+        (1..=80).contains(&text.chars().count()) && !text.contains(['<', '>']) && !text.contains("://");
+    let clean = fits && one_line(text, 80) == text;
+    clean
+        .then(|| text.to_owned())
+        .ok_or_else(|| CHANNEL_TAKES.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +140,21 @@ mod tests {
     fn opened_hosts(#[case] text: &str, #[case] good: bool) {
         let insecure = ["127.0.0.1", "gateway.test", "::1"].map(str::to_owned);
         assert_eq!(WebhookUrl::parse(text, &insecure).is_ok(), good);
+    }
+
+    #[rstest]
+    #[case("#data-alerts", true)]
+    #[case("C0123ABC", true)]
+    #[case("Ünïcode kanal", true)]
+    #[case("", false)]
+    #[case("  ", false)]
+    #[case("a\nb", false)]
+    #[case("<!channel>", false)]
+    #[case("https://hooks.slack.com/services/T0/B0/x", false)]
+    #[case("a\u{202e}b", false)]
+    fn channels(#[case] text: &str, #[case] good: bool) {
+        assert_eq!(channel(text).is_ok(), good);
+        assert!(channel(&"x".repeat(80)).is_ok() && channel(&"x".repeat(81)).is_err());
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! below or above has to check it again.
 
 mod address;
+mod audience;
 mod identity;
 mod ids;
 mod status;
 mod text;
 
 pub use address::{AddressError, EmailAddress};
+pub use audience::{Addressee, Audience, Cooldown};
 pub use identity::Identity;
 pub use ids::{DispatchId, EventId, IdError, LeaseToken, NotificationId, OrderId, TenantId};
 pub use status::{Channel, DispatchStatus, NotificationStatus, Severity, UnknownWord};

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
-
-use crate::config::{TlsMode, WebhookUrl};
+pub use crate::config::OwnRelay;
+use crate::config::{RelayConfig, WebhookUrl};
 use crate::domain::{DisplayName, EmailAddress, Severity};
 use crate::message::MessageKind;
+
+/// For one post, unless the tenant says otherwise.
+const POST_LIMIT: Duration = Duration::from_secs(30);
 
 /// A tenant's file, or the root's, or what the environment says in its place.
 #[derive(Debug, Clone)]
@@ -34,6 +36,29 @@ pub struct TenantConfig {
 }
 
 impl TenantConfig {
+    /// Its own relay, else the environment's whole. How many connections there may be, how long the reply to
+    /// an e-mail may take and whom we trust are this process's own matter.
+    pub fn relay(&self, environment: &RelayConfig) -> RelayConfig {
+        let Some(own) = self.email.as_ref().and_then(|email| email.relay.clone()) else {
+            return environment.clone();
+        };
+        RelayConfig {
+            host: own.host,
+            port: own.port,
+            credentials: own.credentials,
+            tls: own.tls,
+            timeout: self.timeout.unwrap_or(environment.timeout),
+            rate_limit: 0,
+            ..environment.clone()
+        }
+    }
+
+    /// Its webhook, and how long a post may take.
+    pub fn webhook(&self) -> Option<(&WebhookUrl, Duration)> {
+        let webhook = self.slack.as_ref()?.webhook.as_ref()?;
+        Some((webhook, self.timeout.unwrap_or(POST_LIMIT)))
+    }
+
     /// The trigger for a type.
     pub fn trigger(&self, kind: MessageKind) -> Option<&Trigger> {
         self.triggers.iter().find(|trigger| trigger.kind == kind)
@@ -55,19 +80,6 @@ pub struct EmailSettings {
     pub to: Vec<EmailAddress>,
     /// Who gets a copy; no address that stands in `to`.
     pub cc: Vec<EmailAddress>,
-}
-
-/// A relay of a tenant's own.
-#[derive(Debug, Clone)]
-pub struct OwnRelay {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port, 1 … 65535.
-    pub port: u16,
-    /// User name and password for AUTH.
-    pub credentials: Option<(String, SecretString)>,
-    /// Whether and how the conversation is encrypted.
-    pub tls: TlsMode,
 }
 
 /// A tenant's Slack.
