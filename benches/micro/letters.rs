@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use divan::{Bencher, black_box, counter::BytesCount};
 use herald::mailer::{Draft, Letterhead};
 use herald::message::EventKind;
-use herald::render::{Composer, EventFacts, Rendered, Sample, Templates};
+use herald::render::{Composer, EventFacts, Facts, Rendered, Sample, Templates};
 
 const KINDS: [EventKind; 3] = [EventKind::Created, EventKind::Updated, EventKind::Cancelled];
 
 fn composer(kind: EventKind) -> Composer {
     let templates = Arc::new(Templates::load(None).expect("the built-in templates"));
-    let facts = EventFacts::sample(kind);
+    let facts = Facts::Event(EventFacts::sample(kind));
     Composer::new(templates, &facts, &Sample::new().sender, accepted()).expect("a composer")
 }
 
@@ -24,7 +24,7 @@ fn accepted() -> DateTime<Utc> {
 #[divan::bench(args = KINDS)]
 fn composer_new(bencher: Bencher<'_, '_>, kind: EventKind) {
     let templates = Arc::new(Templates::load(None).expect("the built-in templates"));
-    let (facts, sample) = (EventFacts::sample(kind), Sample::new());
+    let (facts, sample) = (Facts::Event(EventFacts::sample(kind)), Sample::new());
     bencher.bench(|| {
         Composer::new(
             Arc::clone(&templates),

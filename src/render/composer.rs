@@ -9,10 +9,11 @@ use crate::domain::{Identity, one_line};
 
 use super::Rendered;
 use super::calendar::Skeleton;
-use super::context::{EventContext, RecipientContext, SenderContext};
+use super::context::{EventContext, OrderContext, PipelineContext, RecipientContext, SenderContext};
 use super::error::RenderError;
-use super::facts::{EventFacts, Recipient};
-use super::templates::{Files, Templates};
+use super::facts::{Facts, Recipient};
+use super::names::Files;
+use super::templates::Templates;
 
 /// Longest subject, in characters.
 const MAX_SUBJECT: usize = 200;
@@ -23,37 +24,64 @@ pub struct Composer {
     files: Files,
     subject: String,
     base: Context,
+    pipeline: Option<PipelineContext>,
     calendar: Option<Skeleton>,
 }
 
 impl Composer {
     /// Prepares the e-mails about `facts` from `identity`. `created_at`, when the dispatch was accepted,
-    /// dates the calendar part.
+    /// dates an event's calendar part and is told about pipelines.
     pub fn new(
         templates: Arc<Templates>,
-        facts: &EventFacts,
+        facts: &Facts,
         identity: &Identity,
         created_at: DateTime<Utc>,
     ) -> Result<Self, RenderError> {
-        let files = Files::of(facts.kind);
-        let event = EventContext::new(facts);
+        let files = Files::of(facts.kind());
         let mut base = Context::new();
-        base.insert_value("event", Value::from_serializable(&event));
         base.insert_value("sender", Value::from_serializable(&SenderContext::new(identity)));
+        let (mut pipeline, mut calendar) = (None, None);
+        match facts {
+            Facts::Event(facts) => {
+                let event = EventContext::new(facts);
+                base.insert_value("event", Value::from_serializable(&event));
+                calendar = Skeleton::new(facts, &event, identity, created_at);
+            }
+            Facts::Order(facts) => {
+                base.insert_value("order", Value::from_serializable(&OrderContext::new(facts)));
+            }
+            Facts::Pipeline(facts) => {
+                let context = PipelineContext::new(facts, created_at, 0);
+                base.insert_value("pipeline", Value::from_serializable(&context));
+                pipeline = Some(context);
+            }
+        }
         let subject = one_line(&templates.render(files.subject, &base)?, MAX_SUBJECT);
         if subject.is_empty() {
             return Err(RenderError::Empty {
                 file: files.subject.to_owned(),
             });
         }
-        let calendar = Skeleton::new(facts, &event, identity, created_at);
         Ok(Self {
             templates,
             files,
             subject,
             base,
+            pipeline,
             calendar,
         })
+    }
+
+    /// The same with the number of equal messages that a cooldown held back, known only when the e-mails
+    /// are sent: those about pipelines then tell it. The subject, which is recorded earlier, does not.
+    #[must_use]
+    pub fn held_back(mut self, count: u64) -> Self {
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.held_back = count;
+            self.base
+                .insert_value("pipeline", Value::from_serializable(pipeline));
+        }
+        self
     }
 
     /// The subject, the same for all recipients.

@@ -5,9 +5,13 @@ use std::fmt;
 
 use tera::{Error, ErrorKind};
 
+use crate::domain::TenantId;
+
 /// The templates cannot be used; lists every problem that was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct TemplateError {
+    /// Whose they are, where it is not the base set.
+    pub tenant: Option<TenantId>,
     /// At least one.
     pub problems: Vec<TemplateProblem>,
 }
@@ -15,7 +19,7 @@ pub struct TemplateError {
 /// One file and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateProblem {
-    /// The file's name within `TEMPLATES_DIR`, or that directory itself.
+    /// The file's name within its folder, or that folder itself.
     pub file: String,
     /// For the person who wrote it.
     pub reason: String,
@@ -23,7 +27,10 @@ pub struct TemplateProblem {
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the templates cannot be used:")?;
+        match &self.tenant {
+            Some(tenant) => write!(f, "the templates of the tenant {tenant} cannot be used:")?,
+            None => f.write_str("the templates cannot be used:")?,
+        }
         for TemplateProblem { file, reason } in &self.problems {
             write!(f, "\n  {file}: {reason}")?;
         }

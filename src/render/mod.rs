@@ -1,8 +1,8 @@
-//! Makes of what is known of an event the e-mail that one recipient gets: subject, HTML, plain text and
-//! calendar part. The same facts and recipient give the same bytes. Text from outside stays text: it can
+//! Makes of what a dispatch tells the e-mail that one recipient gets: subject, HTML, plain text and, for
+//! events, a calendar part. The same facts and recipient give the same bytes. Text from outside stays text: it can
 //! open no tag, no header line and no calendar line, and template syntax in it is not read as such.
 //!
-//! Once at start [`Templates::load`]; once for each dispatch [`Composer::new`], which prepares all that
+//! Once at start [`TemplateSets::new`]; for each dispatch [`TemplateSets::of`] its tenant; once for each dispatch [`Composer::new`], which prepares all that
 //! its recipients share; once for each of them [`Composer::compose`].
 
 mod calendar;
@@ -10,17 +10,30 @@ mod composer;
 mod context;
 mod error;
 mod facts;
+mod folder;
+mod guard;
+mod names;
 mod overrides;
+mod samples;
+mod sets;
+mod slack;
 mod templates;
+mod text;
 mod when;
 
 #[cfg(test)]
 mod tests;
 
 pub use composer::Composer;
-pub use context::{ChangeContext, EventContext, RecipientContext, SenderContext, WhenContext};
+pub use context::{
+    ChangeContext, DetailContext, EventContext, ItemContext, OrderContext, PipelineContext, RecipientContext,
+    SenderContext, WhenContext,
+};
 pub use error::{RenderError, TemplateError, TemplateProblem};
-pub use facts::{EventFacts, Recipient, Sample};
+pub use facts::{EventFacts, Facts, OrderFacts, PipelineFacts, Recipient};
+pub use samples::Sample;
+pub use sets::TemplateSets;
+pub use slack::slack_post;
 pub use templates::Templates;
 
 /// An e-mail's content for one recipient. Lines of `html` and `text` end in LF; whoever builds the

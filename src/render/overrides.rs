@@ -1,31 +1,32 @@
-//! Reads `TEMPLATES_DIR`: plain files of known names and bounded size, nothing else.
+//! Reads a folder of templates: plain files of known names and bounded size, nothing else.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::error::TemplateProblem;
+use super::folder::{Folder, MAX_ENTRIES};
 
 /// Largest template file, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
 /// `elif` words in a file. The engine bounds every nesting but this one, which it descends into once for
 /// each: some thousands overflow its stack.
 const MAX_ELIF: usize = 100;
-
 /// An override: file name and content.
 pub(super) type Override = (&'static str, String);
 
-/// All overrides in `dir`, and what is wrong there. Names that begin with a dot are passed over: editors
-/// and mounted volumes leave such things behind. Symbolic links are followed.
-pub(super) fn read(dir: &Path, known: &[&'static str]) -> (Vec<Override>, Vec<TemplateProblem>) {
+/// All overrides in `folder`, and what is wrong there. Names that begin with a dot are passed over: editors
+/// and mounted volumes leave such things behind. Symbolic links are followed as far as the folder allows.
+pub(super) fn read(folder: &Folder, known: &[&'static str]) -> (Vec<Override>, Vec<TemplateProblem>) {
     let mut problems = Vec::new();
     let mut overrides = Vec::new();
     let mut names = Vec::new();
-    match fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
-        Ok(entries) => names.extend(entries.iter().map(fs::DirEntry::file_name)),
-        Err(e) => problems.push(TemplateProblem {
-            file: dir.display().to_string(),
-            reason: format!("TEMPLATES_DIR cannot be read: {e}"),
+    match list(folder) {
+        Ok(found) => names.extend(found),
+        Err(reason) => problems.push(TemplateProblem {
+            file: folder.path.display().to_string(),
+            reason,
         }),
     }
     names.sort();
@@ -35,7 +36,7 @@ pub(super) fn read(dir: &Path, known: &[&'static str]) -> (Vec<Override>, Vec<Te
             continue;
         }
         let content = match known.iter().find(|k| **k == shown) {
-            Some(&k) => read_file(&dir.join(&name)).map(|content| (k, content)),
+            Some(&k) => read_file(folder, &folder.path.join(&name)).map(|content| (k, content)),
             None => Err(format!("is no template; there are {}", known.join(", "))),
         };
         match content {
@@ -49,14 +50,50 @@ pub(super) fn read(dir: &Path, known: &[&'static str]) -> (Vec<Override>, Vec<Te
     (overrides, problems)
 }
 
-/// The content with plain line ends. Looks before it opens: opening a pipe would wait for its writer.
-fn read_file(path: &Path) -> Result<String, String> {
-    let cannot = |e: std::io::Error| format!("cannot be read: {e}");
-    if !fs::metadata(path).map_err(cannot)?.is_file() {
+/// The names in the folder.
+fn list(folder: &Folder) -> Result<Vec<std::ffi::OsString>, String> {
+    // What TEMPLATES_DIR is was chosen by whoever runs Herald.
+    let prefix = if folder.within.is_some() {
+        ""
+    } else {
+        "TEMPLATES_DIR "
+    };
+    let cannot = |e: io::Error| format!("{prefix}cannot be read: {e}");
+    if folder.within.is_some() {
+        folder.real(&folder.path)?;
+    }
+    let entries = fs::read_dir(&folder.path).map_err(cannot)?;
+    let names: Vec<_> = entries
+        .take(MAX_ENTRIES + 1)
+        .map(|entry| entry.map(|e| e.file_name()))
+        .collect::<Result<_, _>>()
+        .map_err(cannot)?;
+    if names.len() > MAX_ENTRIES {
+        return Err(format!("has more than {MAX_ENTRIES} entries"));
+    }
+    Ok(names)
+}
+
+/// The content with plain line ends. Looks before it opens, and at what was opened: in between it may have
+/// become something else.
+fn read_file(folder: &Folder, path: &Path) -> Result<String, String> {
+    let cannot = |e: io::Error| format!("cannot be read: {e}");
+    let real = folder.real(path)?;
+    let seen = fs::metadata(&real).map_err(cannot)?;
+    if !seen.is_file() {
         return Err("is not a regular file".to_owned());
     }
+    let file: File = OpenOptions::new()
+        .read(true)
+        // Does not wait, not even for the writer of a pipe.
+        .custom_flags(libc::O_NONBLOCK)
+        .open(&real)
+        .map_err(cannot)?;
+    let opened = file.metadata().map_err(cannot)?;
+    if (opened.dev(), opened.ino(), opened.is_file()) != (seen.dev(), seen.ino(), true) {
+        return Err("was replaced while it was read".to_owned());
+    }
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(format!("is larger than {MAX_FILE} bytes"));

@@ -1,50 +1,35 @@
 //! The set of templates: built in, overridden file by file, and checked before any use.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::DateTime;
-use tera::{Context, ErrorKind, Kwargs, State, Tera, TeraResult};
+use chrono::{DateTime, Utc};
+use tera::{Context, ErrorKind, Kwargs, State, Tera};
 
-use crate::message::EventKind;
+use crate::message::MessageKind;
 
+use super::Rendered;
 use super::composer::Composer;
-use super::context::kind_name;
 use super::error::{RenderError, TemplateError, TemplateProblem};
-use super::facts::{EventFacts, Sample};
-use super::{Rendered, overrides};
+use super::facts::Facts;
+use super::folder::Folder;
+use super::guard::{budget, guarded};
+use super::names::{self, BUILT_IN, FILES};
+use super::overrides::{self, Override};
+use super::samples::Sample;
 
 /// Largest result of one template, in bytes.
 const MAX_OUTPUT: usize = 1024 * 1024;
 /// What is reserved for a result, in bytes: a usual one fits without growing.
 const USUAL_OUTPUT: usize = 8 * 1024;
+/// How many equal messages were held back before a sample.
+const SAMPLE_HELD_BACK: u64 = 19;
+/// When samples were accepted.
+const SAMPLE_TIME: DateTime<Utc> = DateTime::from_timestamp_nanos(1_795_167_000_000_000_000);
 
-const KINDS: [EventKind; 3] = [EventKind::Created, EventKind::Updated, EventKind::Cancelled];
-
-macro_rules! built_in {
-    ($($name:literal),+ $(,)?) => {
-        /// File name and content of every template.
-        const BUILT_IN: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../templates/", $name)))),+];
-        const FILES: &[&str] = &[$($name),+];
-    };
-}
-
-built_in!(
-    "layout.html",
-    "layout.txt",
-    "created.subject.txt",
-    "created.html",
-    "created.txt",
-    "updated.subject.txt",
-    "updated.html",
-    "updated.txt",
-    "cancelled.subject.txt",
-    "cancelled.html",
-    "cancelled.txt",
-);
-
-/// A compiled set of templates, each of which renders with all that may be known of an event and with
+/// A compiled set of templates, each of which renders with all that may be known of a message and with
 /// nothing known. Templates see their variables and nothing of the environment; in `.html` every value is
 /// escaped, and no filter can turn that off.
 #[derive(Clone)]
@@ -58,44 +43,40 @@ impl std::fmt::Debug for Templates {
     }
 }
 
-/// The file names that a kind's e-mail is made of.
-pub(super) struct Files {
-    pub(super) subject: &'static str,
-    pub(super) html: &'static str,
-    pub(super) text: &'static str,
-}
-
-impl Files {
-    pub(super) const fn of(kind: EventKind) -> Self {
-        let (subject, html, text) = match kind {
-            EventKind::Created => ("created.subject.txt", "created.html", "created.txt"),
-            EventKind::Updated => ("updated.subject.txt", "updated.html", "updated.txt"),
-            EventKind::Cancelled => ("cancelled.subject.txt", "cancelled.html", "cancelled.txt"),
-        };
-        Self { subject, html, text }
-    }
-}
-
 impl Templates {
     /// Compiles the built-in templates, each replaced by the file of its name in `overrides` (the
     /// directory `TEMPLATES_DIR`) where there is one, and renders all with samples.
     pub fn load(overrides: Option<&Path>) -> Result<Self, TemplateError> {
-        let (files, mut problems) =
-            overrides.map_or_else(Default::default, |dir| overrides::read(dir, FILES));
+        let Some(path) = overrides else {
+            return Self::compile(&[], Vec::new(), "templates");
+        };
+        let folder = Folder {
+            path: path.to_owned(),
+            within: None,
+        };
+        let (files, problems) = overrides::read(&folder, FILES);
+        Self::compile(&files, problems, &path.display().to_string())
+    }
+
+    /// The same of files that were read in `place`, with what was wrong there.
+    pub(super) fn compile(
+        files: &[Override],
+        mut problems: Vec<TemplateProblem>,
+        place: &str,
+    ) -> Result<Self, TemplateError> {
         let mut engine = engine();
-        problems.extend(
-            files
-                .iter()
-                .filter_map(|(name, content)| syntax_problem(&engine, name, content)),
-        );
+        let mut replaced = HashMap::new();
+        for (name, content) in files {
+            match accepted(&engine, name, content) {
+                Ok(guarded) => drop(replaced.insert(*name, guarded)),
+                Err(problem) => problems.push(problem),
+            }
+        }
         if problems.is_empty() {
-            let all = BUILT_IN.iter().map(|&(name, built_in)| {
-                let replaced = files.iter().find(|(n, _)| *n == name);
-                (name, replaced.map_or(built_in, |(_, content)| content))
-            });
-            let where_else = overrides.map_or_else(|| "templates".to_owned(), |d| d.display().to_string());
+            let all = BUILT_IN.iter();
+            let all = all.map(|&(name, own)| (name, replaced.get(name).map_or(own, String::as_str)));
             if let Err(e) = engine.add_raw_templates(all) {
-                problems = TemplateProblem::all_from_engine(&where_else, &e);
+                problems = TemplateProblem::all_from_engine(place, &e);
             }
         }
         if problems.is_empty() {
@@ -105,12 +86,16 @@ impl Templates {
                 return Ok(Arc::unwrap_or_clone(templates));
             }
         }
-        Err(TemplateError { problems })
+        Err(TemplateError {
+            tenant: None,
+            problems,
+        })
     }
 
-    /// What [`Templates::preview`] takes.
-    pub fn names() -> [&'static str; 3] {
-        KINDS.map(kind_name)
+    /// What [`Templates::preview`] takes: the kinds of messages as files are named after them, and the types
+    /// of pipelines' messages. A message's `type` is taken as well, such as `CREATED` or `order.created`.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        MessageKind::all().map(names::name)
     }
 
     /// The files that `TEMPLATES_DIR` may hold.
@@ -120,15 +105,18 @@ impl Templates {
 
     /// The e-mail `name` made of sample facts.
     pub fn preview(self: &Arc<Self>, name: &str) -> Result<Rendered, RenderError> {
-        let kind = KINDS.into_iter().find(|&kind| kind_name(kind) == name);
-        let kind = kind.ok_or_else(|| RenderError::UnknownTemplate {
+        let kind = names::kind(name).ok_or_else(|| RenderError::UnknownTemplate {
             name: name.to_owned(),
-            known: Self::names().join(", "),
+            known: Self::names().collect::<Vec<_>>().join(", "),
         })?;
         let sample = Sample::new();
-        let facts = EventFacts::sample(kind);
-        let composer = Composer::new(Arc::clone(self), &facts, &sample.sender, DateTime::UNIX_EPOCH)?;
-        composer.compose(&sample.recipient())
+        let composer = Composer::new(
+            Arc::clone(self),
+            &Facts::sample(kind),
+            &sample.sender,
+            SAMPLE_TIME,
+        )?;
+        composer.held_back(SAMPLE_HELD_BACK).compose(&sample.recipient())
     }
 
     /// Renders `file`; what would exceed the limit is never held in memory.
@@ -137,6 +125,7 @@ impl Templates {
             bytes: Vec::with_capacity(USUAL_OUTPUT),
             exceeded: false,
         };
+        budget::begin();
         let result = self.engine.render_to(file, context, &mut out);
         if out.exceeded {
             return Err(RenderError::TooLarge {
@@ -157,26 +146,23 @@ impl Templates {
         Ok(text)
     }
 
-    /// Every kind with everything and with nothing known of event, sender and recipient.
+    /// Every kind with everything and with nothing known of facts, sender and recipient.
     fn check(self: &Arc<Self>) -> Vec<TemplateProblem> {
         let mut problems = Vec::new();
-        let mut note = |error: RenderError| {
-            let problem = error.into_problem();
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
-        };
-        for kind in KINDS {
-            for (facts, people) in [
-                (EventFacts::sample(kind), Sample::new()),
-                (EventFacts::bare(kind), Sample::nameless()),
+        for kind in MessageKind::all() {
+            for (facts, people, held_back) in [
+                (Facts::sample(kind), Sample::new(), SAMPLE_HELD_BACK),
+                (Facts::bare(kind), Sample::nameless(), 0),
             ] {
-                match Composer::new(Arc::clone(self), &facts, &people.sender, DateTime::UNIX_EPOCH) {
-                    Ok(composer) => composer
-                        .errors(&people.recipient())
-                        .into_iter()
-                        .for_each(&mut note),
-                    Err(e) => note(e),
+                let composer = Composer::new(Arc::clone(self), &facts, &people.sender, SAMPLE_TIME);
+                let errors = composer.map_or_else(
+                    |error| vec![error],
+                    |composer| composer.held_back(held_back).errors(&people.recipient()),
+                );
+                for problem in errors.into_iter().map(RenderError::into_problem) {
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
                 }
             }
         }
@@ -185,24 +171,27 @@ impl Templates {
 }
 
 /// An engine without templates. The built-in functions are `range` and `throw`, neither of which reaches
-/// outside; of the filters, `safe` is made a plain copy and `replace` loses its way to make text safe.
+/// outside; of the filters, `safe` is made a plain copy.
 fn engine() -> Tera {
     let mut engine = Tera::new();
     engine.autoescape_on([".html"]);
     engine.register_filter("safe", |text: &str, _: Kwargs, _: &State| text.to_owned());
-    engine.register_filter(
-        "replace",
-        |text: &str, kwargs: Kwargs, _: &State| -> TeraResult<String> {
-            Ok(text.replace(kwargs.must_get::<&str>("from")?, kwargs.must_get::<&str>("to")?))
-        },
-    );
+    budget::register(&mut engine);
     engine
 }
 
-/// Whether a file by itself can be read as a template; what it refers to is looked at later.
-fn syntax_problem(engine: &Tera, name: &str, content: &str) -> Option<TemplateProblem> {
-    let error = engine.clone().add_raw_template(name, content).err()?;
-    matches!(error.kind(), ErrorKind::SyntaxError(_)).then(|| TemplateProblem::from_engine(name, &error))
+/// A file's source as it is compiled, if it can by itself be read as a template; what it refers to is looked
+/// at later.
+fn accepted(engine: &Tera, name: &str, content: &str) -> Result<String, TemplateProblem> {
+    if let Err(error) = engine.clone().add_raw_template(name, content)
+        && matches!(error.kind(), ErrorKind::SyntaxError(_))
+    {
+        return Err(TemplateProblem::from_engine(name, &error));
+    }
+    guarded(content).map_err(|reason| TemplateProblem {
+        file: name.to_owned(),
+        reason,
+    })
 }
 
 /// A buffer that refuses to grow beyond [`MAX_OUTPUT`].

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::DisplayName;
-use crate::message::{Change, EventKind};
+use crate::message::{Change, EventKind, MessageKind};
 
 fn built_in() -> Arc<Templates> {
     static SET: OnceLock<Arc<Templates>> = OnceLock::new();
@@ -23,7 +23,12 @@ fn accepted() -> DateTime<Utc> {
 }
 
 fn compose(templates: &Arc<Templates>, facts: &EventFacts, people: &Sample) -> Rendered {
+    compose_any(templates, &Facts::Event(facts.clone()), people, 0)
+}
+
+fn compose_any(templates: &Arc<Templates>, facts: &Facts, people: &Sample, held_back: u64) -> Rendered {
     let composer = Composer::new(Arc::clone(templates), facts, &people.sender, accepted()).unwrap();
+    let composer = composer.held_back(held_back);
     let rendered = composer.compose(&people.recipient()).unwrap();
     assert_eq!(rendered.subject, composer.subject());
     assert_eq!(
@@ -46,20 +51,22 @@ fn shown(rendered: &Rendered) -> String {
     )
 }
 
-#[rstest]
-#[case("created", EventKind::Created)]
-#[case("updated", EventKind::Updated)]
-#[case("cancelled", EventKind::Cancelled)]
-fn every_template(#[case] name: &str, #[case] kind: EventKind) {
-    let full = compose(&built_in(), &EventFacts::sample(kind), &Sample::new());
-    assert!(
-        full.html.len() < 5 * 1024,
-        "{} bytes for each recipient",
-        full.html.len()
-    );
-    insta::assert_snapshot!(format!("{name}_full"), shown(&full));
-    let bare = compose(&built_in(), &EventFacts::bare(kind), &Sample::nameless());
-    insta::assert_snapshot!(format!("{name}_bare"), shown(&bare));
+#[test]
+fn every_template() {
+    for (name, kind) in Templates::names().zip(MessageKind::all()) {
+        let full = compose_any(&built_in(), &Facts::sample(kind), &Sample::new(), 19);
+        let most = if matches!(kind, MessageKind::Event(_)) {
+            5
+        } else {
+            6
+        };
+        let size = full.html.len();
+        assert!(size < most * 1024, "{name}: {size} bytes for each recipient");
+        assert_eq!(full.calendar.is_some(), matches!(kind, MessageKind::Event(_)));
+        insta::assert_snapshot!(format!("{name}_full"), shown(&full));
+        let bare = compose_any(&built_in(), &Facts::bare(kind), &Sample::nameless(), 0);
+        insta::assert_snapshot!(format!("{name}_bare"), shown(&bare));
+    }
 }
 
 #[test]
@@ -141,7 +148,7 @@ proptest! {
             let mut people = Sample::new();
             people.sender.name = DisplayName::clean(&format!("x{}", texts[5]));
             let name = people.sender.name.clone();
-            let composer = Composer::new(built_in(), &facts, &people.sender, accepted()).unwrap();
+            let composer = Composer::new(built_in(), &Facts::Event(facts), &people.sender, accepted()).unwrap();
             composer.compose(&Recipient { name: &name, ..people.recipient() }).unwrap()
         };
         let plain = vec![String::new(); 6];
@@ -158,11 +165,13 @@ fn tasks_can_share_a_composer() {
 
 #[test]
 fn previews_by_name() {
-    for name in Templates::names() {
-        assert!(built_in().preview(name).unwrap().html.contains("Hello Ann,"));
+    for (name, kind) in Templates::names().zip(MessageKind::all()) {
+        let rendered = built_in().preview(name).unwrap();
+        assert!(rendered.html.contains("You get this e-mail because"), "{name}");
+        assert_eq!(built_in().preview(kind.as_str()), Ok(rendered));
     }
     let error = built_in().preview("reminder").unwrap_err();
-    insta::assert_snapshot!(error, @r#"there is no template "reminder"; there are created, updated, cancelled"#);
+    insta::assert_snapshot!(error, @r#"there is no template "reminder"; there are created, updated, cancelled, order_created, order_status_updated, pipeline_started, pipeline_success, pipeline_failure, pipeline_warning, data_quality_failure, data_quality_warning, rate_limit_exceeded, system_error"#);
 }
 
 /// A `TEMPLATES_DIR` of these files.
@@ -224,7 +233,7 @@ fn overrides_replace_file_by_file() {
 #[case::environment("created.txt", b"{{ get_env(name=\"PATH\") }}")]
 #[case::unknown_filter("created.txt", b"{{ event.title | shout }}")]
 #[case::unknown_include("created.txt", b"{% include \"/etc/passwd\" %}")]
-#[case::unknown_parent("created.txt", b"{% extends \"base.txt\" %}")]
+#[case::unknown_parent("created.txt", b"{% extends \"frame.txt\" %}")]
 #[case::extends_itself("layout.txt", b"{% extends \"created.txt\" %}")]
 #[case::includes_itself("created.txt", b"{% include \"created.txt\" %}")]
 #[case::throws("created.txt", b"{{ throw(message=\"no\") }}")]
@@ -233,15 +242,17 @@ fn overrides_replace_file_by_file() {
     b"{% for i in range(end=99999) %}{{ event.title }}{% endfor %}"
 )]
 fn refused(#[case] name: &str, #[case] content: &[u8]) {
-    let case = std::thread::current()
-        .name()
-        .unwrap()
-        .rsplit("::")
-        .next()
-        .unwrap()
-        .to_owned();
-    let case = case.splitn(3, '_').last().unwrap().to_owned();
-    insta::assert_snapshot!(format!("refused_{case}"), refusal(dir(&[(name, content)]).path()));
+    insta::assert_snapshot!(
+        format!("refused_{}", case_name()),
+        refusal(dir(&[(name, content)]).path())
+    );
+}
+
+/// The name of the case that this test runs.
+fn case_name() -> String {
+    let thread = std::thread::current();
+    let case = thread.name().unwrap().rsplit("::").next().unwrap();
+    case.splitn(3, '_').last().unwrap().to_owned()
 }
 
 #[cfg(unix)]
@@ -283,6 +294,108 @@ fn all_problems_are_told_at_once() {
     insta::assert_snapshot!("problems_of_rendering", refusal(dir.path()));
 }
 
+/// What would take memory or time without bound.
+#[rstest]
+#[case::doubles("{% set a = event.title %}REPEAT{{ a | length }}", "{% set a = a ~ a %}")]
+#[case::doubles_by_a_list("{% set a = [event.title] %}REPEAT{{ a | length }}", "{% set a = [a, a] %}")]
+#[case::doubles_by_join(
+    "{% set a = event.title %}REPEAT{{ a | length }}",
+    "{% set a = [a, a] | join %}"
+)]
+#[case::doubles_by_replace(
+    "{% set a = 'xx' %}REPEAT{{ a | length }}",
+    "{% set a = a | replace(from='x', to='xx') %}"
+)]
+#[case::squares_by_replace(
+    "{% set a = 'xxxx' %}REPEAT{{ a | length }}",
+    "{% set a = a | replace(from='x', to=a) %}"
+)]
+#[case::doubles_in_a_loop(
+    "{% for i in range(end=30) %}REPEAT{% endfor %}x",
+    "{% set_global event = event ~ event %}"
+)]
+#[case::doubles_in_a_block(
+    "{% extends 'layout.txt' %}{% block lead %}{% set a = event.title %}REPEAT{% endblock %}",
+    "{% set a = a ~ a %}"
+)]
+#[case::nests_lists("{% set a = [1] %}REPEAT{{ a | length }}", "{% set a = [a] %}")]
+#[case::captures("x{% set a %}{{ event.title }}{% endset %}", "")]
+#[case::filter_section("x{% filter upper %}{{ event.title }}{% endfilter %}", "")]
+#[case::component("x{% component twice(a) %}{{ a }}{{ a }}{% endcomponent twice %}", "")]
+#[case::comprehension("{{ [i for i in range(end=99999)] | length }}", "")]
+#[case::spread("{% set a = [1] %}REPEAT{{ a | length }}", "{% set a = [...a, ...a] %}")]
+#[case::quotes("{{ '\"' | split(pat='x')REPEAT | length }}", " | str | split(pat='x')")]
+#[case::long_sum("{{ event.titleREPEAT }}", " ~ event.title")]
+#[case::long_chain("{{ event.titleREPEAT }}", " | escape_html")]
+#[case::loops_in_loops(
+    "x{% for i in range(end=99999) %}{% for j in range(end=99999) %}{% if j %}{% endif %}{% endfor %}{% endfor %}",
+    ""
+)]
+#[case::loops_by_include("x{% for i in range(end=99999) %}{% include 'updated.txt' %}{% endfor %}", "")]
+#[case::wide_indent(
+    "{% for i in range(end=9999) %}{% if event.title | indent(width=100000, first=true) %}{% endif %}{% endfor %}x",
+    ""
+)]
+#[case::refunds("{% for i in range(end=99999) %}{{ herald_pay(cost=-99) }}{% endfor %}x", "")]
+fn growth(#[case] source: &str, #[case] repeated: &str) {
+    let source = source.replace("REPEAT", &repeated.repeat(30));
+    let updated = b"{% for i in range(end=999) %}{% if i %}{% endif %}{% endfor %}x";
+    let began = std::time::Instant::now();
+    let error = refusal(dir(&[("created.txt", source.as_bytes()), ("updated.txt", updated)]).path());
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(memory_peak() < 1024 * 1024, "{} KiB", memory_peak());
+    insta::assert_snapshot!(format!("growth_{}", case_name()), error);
+}
+
+/// The most memory that this process has had, in KiB.
+fn memory_peak() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or(0, |line| line.trim().trim_end_matches(" kB").parse().unwrap())
+}
+
+/// Nothing that a usual template does is touched by what is done against unusual ones.
+#[test]
+fn guarded_templates_write_the_same() {
+    let own: Vec<(&str, Vec<u8>)> = Templates::files()
+        .iter()
+        .map(|&name| (name, fs::read(Path::new("templates").join(name)).unwrap()))
+        .collect();
+    let files: Vec<(&str, &[u8])> = own
+        .iter()
+        .map(|(name, content)| (*name, content.as_slice()))
+        .collect();
+    let dir = dir(&files);
+    let templates = Arc::new(Templates::load(Some(dir.path())).unwrap_or_else(|e| panic!("{e}")));
+    for name in Templates::names() {
+        assert_eq!(templates.preview(name), built_in().preview(name), "{name}");
+    }
+}
+
+#[test]
+fn what_templates_may_do() {
+    let source = b"{#- {% set x %} -#}{%- raw -%} {{ '%}' {% set y %} {% endraw -%}
+{% set a = (1 if event.url else 2) -%}
+{% set b = 'x' ~ \"%}\" ~ `~|~` -%}
+{% for k, v in {'one': [1, 2], \"two\": 'for ... ='} -%}
+  {{ k }}={{ v | length }}{% if not loop.last %}, {% endif %}{% set_global last = k == 'two' -%}
+{%- endfor %}
+{{- a }}{{ b }}{{ last }}{{ [3, 1] | sort | join(sep='\"') }}{{ 'a\nb' | indent(width=1) }}
+{%- include 'created.subject.txt' -%}
+";
+    let source: Vec<u8> = String::from_utf8_lossy(source).replace("\\\"", "\"").into_bytes();
+    let dir = dir(&[("created.txt", &source)]);
+    let templates = Arc::new(Templates::load(Some(dir.path())).unwrap_or_else(|e| panic!("{e}")));
+    insta::assert_snapshot!(templates.preview("created").unwrap().text, @r#"
+    {{ '%}' {% set y %} one=2, two=91x%}~|~true1"3a
+     bNew event: Rust Meetup: Winter Edition
+    "#);
+}
+
 /// Each refused, or rendered in vain, but none overflows the stack of this thread.
 #[rstest]
 #[case::ifs("{% if event %}", "x", "{% endif %}", 5_000)]
@@ -315,10 +428,10 @@ fn no_depth_overflows(#[case] open: &str, #[case] middle: &str, #[case] close: &
 
 #[test]
 fn an_override_cannot_turn_escaping_off() {
-    let tricks: &[u8] = b"{% set lt %}<{% endset %}{% set t = event.title %}
-        {{ t }}{{ t | safe }}{% filter safe %}{{ t }}{% endfilter %}
+    let tricks: &[u8] = b"{% set lt = '<' | safe %}{% set t = event.title %}
+        {{ t }}{{ t | safe }}
         {{ t | escape | replace(from='&lt;', to=lt) }}{{ t | replace(from='i', to=lt) }}
-        {{ [t] | join(sep=lt) }}{{ t ~ lt }}{{ t | escape | safe }}{% include 'created.txt' %}";
+        {{ [t] | join(sep=lt) }}{{ t ~ lt }}{{ t | escape | safe }}{{ t | escape | indent(indentation=lt) }}{% include 'created.txt' %}";
     let dir = dir(&[
         ("created.html", tricks),
         ("created.txt", b"{{ event.title | safe }}"),

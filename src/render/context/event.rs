@@ -1,15 +1,16 @@
-//! The variables that templates see. Every field is always there; what is unknown is `null`.
+//! `event`: what the e-mails about events are made of.
 
 use serde::Serialize;
 
-use crate::domain::{Identity, one_line};
-use crate::message::{Change, EventKind};
+use crate::domain::one_line;
+use crate::message::{Change, EventKind, MessageKind};
 
-use super::facts::{EventFacts, Recipient};
-use super::when::{self, Zone};
+use super::super::facts::EventFacts;
+use super::super::names;
+use super::super::text::{label, line};
+use super::super::when::{self, Zone};
+use super::MAX_TITLE;
 
-/// Longest title shown, in characters.
-const MAX_TITLE: usize = 200;
 /// Longest location shown, in characters.
 const MAX_LOCATION: usize = 300;
 /// Longest old or new value of a change shown, in characters.
@@ -74,35 +75,11 @@ pub struct ChangeContext {
     pub to: Option<String>,
 }
 
-/// `sender`: whom the e-mail is from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SenderContext {
-    /// Possibly empty.
-    pub name: String,
-    /// The mailbox.
-    pub address: String,
-}
-
-/// `recipient`: whom the e-mail is for; not there in subjects, which all recipients share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RecipientContext<'a> {
-    /// Possibly empty.
-    pub name: &'a str,
-    /// The mailbox.
-    pub address: &'a str,
-    /// Where to unsubscribe.
-    pub unsubscribe_url: Option<&'a str>,
-}
-
 impl EventContext {
     /// The facts, cleaned and worded.
     pub fn new(facts: &EventFacts) -> Self {
         let details = &facts.details;
         let zone = Zone::of(details);
-        let text = |text: &Option<String>, max| {
-            let line = one_line(text.as_deref()?, max);
-            (!line.is_empty()).then_some(line)
-        };
         let link = details
             .url
             .as_ref()
@@ -110,11 +87,12 @@ impl EventContext {
         let when = when::words(details, zone);
         let shown_zone = zone.filter(|_| when.is_some());
         Self {
-            kind: kind_name(facts.kind),
+            kind: names::name(MessageKind::Event(facts.kind)),
             id: facts.event_id.get(),
-            title: text(&details.title, MAX_TITLE).unwrap_or_else(|| format!("Event #{}", facts.event_id)),
+            title: line(details.title.as_ref(), MAX_TITLE)
+                .unwrap_or_else(|| format!("Event #{}", facts.event_id)),
             when,
-            location: text(&details.location, MAX_LOCATION),
+            location: line(details.location.as_ref(), MAX_LOCATION),
             url: link.map(ToString::to_string),
             changes: facts
                 .changes
@@ -141,7 +119,7 @@ impl ChangeContext {
             (!line.is_empty()).then_some(line)
         };
         Self {
-            label: label(&field),
+            label: label(&field, MAX_LABEL),
             field,
             from: value(&change.from),
             to: value(&change.to),
@@ -149,76 +127,9 @@ impl ChangeContext {
     }
 }
 
-impl SenderContext {
-    /// The sender's name and address.
-    pub fn new(identity: &Identity) -> Self {
-        Self {
-            name: identity.name.as_str().to_owned(),
-            address: identity.address.as_str().to_owned(),
-        }
-    }
-
-    /// A sender with a name.
-    pub fn sample() -> Self {
-        Self {
-            name: "Notification Service".to_owned(),
-            address: "notifications@example.com".to_owned(),
-        }
-    }
-}
-
-impl<'a> RecipientContext<'a> {
-    /// The recipient's name, address and link.
-    pub fn new(recipient: &Recipient<'a>) -> Self {
-        Self {
-            name: recipient.name.as_str(),
-            address: recipient.address.as_str(),
-            unsubscribe_url: recipient.unsubscribe_url,
-        }
-    }
-
-    /// A recipient of whom everything is known.
-    pub fn sample() -> Self {
-        Self {
-            name: "Ann",
-            address: "ann@example.com",
-            unsubscribe_url: Some("https://example.com/u/1"),
-        }
-    }
-}
-
-/// The kind as templates see it; their files are named after it.
-pub(super) const fn kind_name(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Created => "created",
-        EventKind::Updated => "updated",
-        EventKind::Cancelled => "cancelled",
-    }
-}
-
-/// `starts_at` as `Starts at`.
-fn label(field: &str) -> String {
-    let words = one_line(&field.replace('_', " "), MAX_LABEL);
-    let mut chars = words.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("location", "Location")]
-    #[case("starts_at", "Starts at")]
-    #[case("__", "")]
-    #[case("ßeta", "SSeta")]
-    fn labels(#[case] field: &str, #[case] shown: &str) {
-        assert_eq!(label(field), shown);
-    }
 
     #[test]
     fn text_is_cleaned_and_bounded() {
