@@ -30,6 +30,8 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // What asks the broker's management API is built for TLS, too.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let options = Options::parse();
     let done = match options.sink {
         Some(port) => serve(port, &options),

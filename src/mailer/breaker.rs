@@ -68,6 +68,11 @@ impl Breaker {
         !self.failing.load(Ordering::Relaxed)
     }
 
+    /// Tells when the lane closes and opens.
+    pub fn watch(&self) -> watch::Receiver<Option<Instant>> {
+        self.closed.subscribe()
+    }
+
     /// Waits until the lane is open and no failure is too fresh.
     pub async fn wait(&self) {
         while self.failing.load(Ordering::Relaxed) {

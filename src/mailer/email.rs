@@ -27,12 +27,14 @@ const SHORT_LINE: usize = 78;
 pub struct Letterhead {
     /// Whole header lines.
     lines: String,
+    /// Whether To and Cc are among them.
+    addressed: bool,
 }
 
 /// All that one recipient's e-mail is made of besides.
 #[derive(Debug, Clone, Copy)]
 pub struct Draft<'a> {
-    /// To.
+    /// To, unless the letterhead has it.
     pub to: &'a EmailAddress,
     /// The name beside it; may be empty.
     pub to_name: &'a DisplayName,
@@ -81,7 +83,18 @@ impl Letterhead {
         headers.set(ReplyTo::from(from));
         headers.set(Subject::from(one_line(subject, MAX_SUBJECT)));
         let lines = format!("{headers}MIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\n");
-        Self { lines }
+        let addressed = false;
+        Self { lines, addressed }
+    }
+
+    /// The same for e-mails that go to several: all of them have these in To and Cc, whoever a draft is for.
+    /// With nobody in either, each has its own recipient in To.
+    pub fn to_lists(identity: &Identity, subject: &str, to: &[EmailAddress], cc: &[EmailAddress]) -> Self {
+        let mut letterhead = Self::new(identity, subject);
+        put_list(&mut letterhead.lines, "To:", to);
+        put_list(&mut letterhead.lines, "Cc:", cc);
+        letterhead.addressed = !(to.is_empty() && cc.is_empty());
+        letterhead
     }
 
     /// The e-mail, with CRLF line ends.
@@ -91,7 +104,9 @@ impl Letterhead {
         let size = draft.text.len() + draft.html.len() + calendar.as_ref().map_or(0, |(_, body)| body.len());
         let mut out = Vec::with_capacity(self.lines.len() + size + size / 8 + 1024);
         out.extend_from_slice(self.lines.as_bytes());
-        put_to(&mut out, draft.to_name, draft.to);
+        if !self.addressed {
+            put_to(&mut out, draft.to_name, draft.to);
+        }
         put(&mut out, &["Date: ", &date(draft.date)?]);
         put(&mut out, &["Message-ID: <", message_id(draft.message_id)?, ">"]);
         if let Some(url) = draft.unsubscribe_url {
@@ -127,6 +142,27 @@ fn put(out: &mut Vec<u8>, pieces: &[&str]) {
 fn mailbox(name: &DisplayName, address: &EmailAddress) -> Mailbox {
     let name = (!name.is_empty()).then(|| name.as_str().to_owned());
     Mailbox::new(name, Address::new_dangerous(address.local(), address.domain()))
+}
+
+/// A header of addresses, none if there are none; the library does not fold between them.
+fn put_list(lines: &mut String, header: &str, addresses: &[EmailAddress]) {
+    let Some((last, others)) = addresses.split_last() else {
+        return;
+    };
+    lines.push_str(header);
+    let mut length = header.len();
+    let ends = others.iter().map(|address| (address, ","));
+    for (address, end) in ends.chain([(last, "\r\n")]) {
+        let width = " ,".len() + address.as_str().len();
+        if length + width > SHORT_LINE && length > header.len() {
+            lines.push_str("\r\n");
+            length = 0;
+        }
+        for piece in [" ", address.as_str(), end] {
+            lines.push_str(piece);
+        }
+        length += width;
+    }
 }
 
 /// Most names are short and plain; the others are left to the library.
@@ -330,6 +366,67 @@ mod tests {
         let mail = parse_mail(&bytes).unwrap();
         assert!(names(&mail).iter().all(|name| !name.starts_with("List-")));
         assert_eq!(mail.headers.get_first_value("To").unwrap(), "ann@example.com");
+    }
+
+    fn addresses(list: &[&str]) -> Vec<EmailAddress> {
+        list.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[rstest]
+    #[case(&["data@acme.com"], &[])]
+    #[case(&["data@acme.com", "ops@acme.com"], &["boss@acme.com", "audit@acme.com"])]
+    #[case(&[], &["boss@acme.com"])]
+    #[case(&["\"a, b\"@acme.com", "josé@acme.com"], &["ops@[IPv6:::1]", "zoë@acme.com"])]
+    fn lists_stand_in_every_email(#[case] to: &[&str], #[case] cc: &[&str]) {
+        let letterhead = {
+            let identity = given("x@y", "").identity;
+            Letterhead::to_lists(&identity, "s", &addresses(to), &addresses(cc))
+        };
+        for recipient in ["data@acme.com", "boss@acme.com"] {
+            let given = given(recipient, "Not shown");
+            let bytes = letterhead.assemble(&draft(&given, "t")).unwrap();
+            check_lines(&bytes, to.iter().chain(cc).all(|address| address.is_ascii()));
+            let mail = parse_mail(&bytes).unwrap();
+            let value = |header| mail.headers.get_first_value(header).unwrap_or_default();
+            assert_eq!((value("To"), value("Cc")), (to.join(", "), cc.join(", ")));
+            let mut expected: Vec<_> = HEADERS.into_iter().filter(|name| *name != "To").collect();
+            expected.extend((!to.is_empty()).then_some("To"));
+            expected.extend((!cc.is_empty()).then_some("Cc"));
+            expected.sort_unstable();
+            assert_eq!(names(&mail), expected);
+        }
+    }
+
+    #[test]
+    fn nobody_listed_is_no_list() {
+        let given = given("ann@example.com", "Ann");
+        let unlisted = Letterhead::to_lists(&given.identity, "s", &[], &[]);
+        let draft = draft(&given, "t");
+        assert_eq!(unlisted.assemble(&draft), assemble(&given, "s", &draft));
+    }
+
+    #[test]
+    fn long_lists_are_folded() {
+        let many = |word: &str| -> Vec<EmailAddress> {
+            let all = (0..300).map(|n| format!("{}-{n}@{word}.example.com", "x".repeat(n % 40)));
+            all.map(|address| address.parse().unwrap()).collect()
+        };
+        let (given, to, cc) = (given("ann@example.com", ""), many("to"), many("cc"));
+        let letterhead = Letterhead::to_lists(&given.identity, "s", &to, &cc);
+        let bytes = letterhead.assemble(&draft(&given, "t")).unwrap();
+        check_lines(&bytes, true);
+        let mail = parse_mail(&bytes).unwrap();
+        for (header, list) in [("To", to), ("Cc", cc)] {
+            let read = addrparse_header(mail.headers.get_first_header(header).unwrap()).unwrap();
+            let read = read.iter().map(|entry| match entry {
+                mailparse::MailAddr::Single(single) => single.addr.as_str(),
+                mailparse::MailAddr::Group(_) => panic!("a group"),
+            });
+            assert!(read.eq(list.iter().map(EmailAddress::as_str)));
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, _) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.lines().all(|line| line.len() <= SHORT_LINE), "{head}");
     }
 
     #[rstest]

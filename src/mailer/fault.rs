@@ -29,6 +29,8 @@ pub enum Phase {
     Data,
     /// From the first byte that may carry the final dot until its reply.
     Dot,
+    /// A post to a webhook, whole.
+    Webhook,
 }
 
 impl Phase {
@@ -44,6 +46,7 @@ impl Phase {
             Self::Rcpt => "rcpt",
             Self::Data => "data",
             Self::Dot => "dot",
+            Self::Webhook => "webhook",
         }
     }
 }
