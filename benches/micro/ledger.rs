@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use chrono::{NaiveDateTime, Utc};
 use divan::{Bencher, counter::ItemsCount};
 use herald::config::{DatabaseConfig, DatabaseTarget};
-use herald::domain::{DispatchId, EventId, LeaseToken};
+use herald::domain::{Audience, DispatchId, EventId, LeaseToken};
 use herald::repository::{
-    self, Accepted, Claimant, Database, DbError, Entry, Equals, MessageKey, NewDispatch, Outcome,
+    self, Accepted, Claimant, Database, DbError, Entry, Equals, MessageKey, NewDispatch, NewPlan, Outcome,
     PageRequest, WorkRow, Writer,
 };
 use tempfile::TempDir;
@@ -77,10 +77,17 @@ impl Ledger {
             body_hash: id.to_string(),
             kind: "UPDATED",
             tenant_id: None,
-            event_id: event(),
+            event_id: Some(event()),
+            order_id: None,
             version: None,
-            plan: String::new(),
-            subject: String::new(),
+            plan: Some(NewPlan {
+                text: String::new(),
+                subject: String::new(),
+                sender: "environment".into(),
+                domain: "example.com".into(),
+                audience: Audience::Participants,
+                cooldown: None,
+            }),
             redelivered: false,
             conflicts: 0,
         };

@@ -1,16 +1,16 @@
 //! S2: a message becomes a dispatch, once. One transaction finds or inserts it by its key, freezes the
-//! audience and takes the lease.
+//! audience, claims the cooldown and takes the lease.
 
 use chrono::NaiveDateTime;
-use diesel::dsl::max;
 use diesel::prelude::*;
 
 use super::acks::{Doubt, Equals, absorb};
+use super::admit::{NewDispatch, admit};
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::lease::{Claim, Seen, claim_free};
-use super::schema::{dispatches, participants};
-use crate::domain::{DispatchId, DispatchStatus, EventId, LeaseToken, TenantId};
+use super::schema::dispatches;
+use crate::domain::{DispatchId, DispatchStatus, LeaseToken};
 
 /// Equal messages without id that are looked at, newest first.
 const EQUAL: i64 = 100;
@@ -22,37 +22,6 @@ pub enum MessageKey {
     Named(String),
     /// Hash of queue and body, for messages without an id; a number follows it in the ledger.
     Anonymous(String),
-}
-
-/// A message about to be accepted.
-#[derive(Debug, Clone)]
-pub struct NewDispatch {
-    /// Id of the dispatch, if it becomes one.
-    pub id: DispatchId,
-    /// Its key.
-    pub key: MessageKey,
-    /// The publisher's `message_id`.
-    pub message_id: Option<String>,
-    /// The body as received.
-    pub body: Vec<u8>,
-    /// SHA-256 of the body, in hexadecimal.
-    pub body_hash: String,
-    /// The message's `type`.
-    pub kind: &'static str,
-    /// On whose behalf.
-    pub tenant_id: Option<TenantId>,
-    /// Whose participants are the audience.
-    pub event_id: EventId,
-    /// The message's `version`.
-    pub version: Option<i64>,
-    /// The plan, serialised: it holds for the whole life of the dispatch.
-    pub plan: String,
-    /// Subject of its e-mails.
-    pub subject: String,
-    /// Whether the broker said that it had delivered this message before.
-    pub redelivered: bool,
-    /// How often somebody else was faster to insert an equal one.
-    pub conflicts: u64,
 }
 
 /// Who asks, and when.
@@ -82,6 +51,8 @@ pub enum Accepted {
     Settled(DispatchId, DispatchStatus),
     /// The same id came before with another body.
     Conflict(DispatchId),
+    /// The ledger does not have it, and without a plan it cannot be inserted.
+    Unplanned,
 }
 
 /// Finds or inserts the dispatch of a message. `Conflict` errors mean that somebody else inserted it at
@@ -100,7 +71,7 @@ pub fn accept(
         MessageKey::Named(key) => match find(conn, key)? {
             Some(row) if row.body_hash != new.body_hash => Ok(Accepted::Conflict(row.id()?)),
             Some(row) => take_up(conn, &row, who),
-            None => insert(conn, new, key.clone(), who),
+            None => admit(conn, new, key.clone(), who),
         },
         MessageKey::Anonymous(hash) => accept_anonymous(conn, new, hash, who, equals),
     }
@@ -147,12 +118,8 @@ fn accept_anonymous(
         .iter()
         .filter_map(|r| r.message_key.rsplit(':').next()?.parse::<u64>().ok())
         .max();
-    insert(
-        conn,
-        new,
-        format!("{prefix}{}", number.map_or(0, |n| n + 1) + new.conflicts),
-        who,
-    )
+    let key = format!("{prefix}{}", number.map_or(0, |n| n + 1) + new.conflicts);
+    admit(conn, new, key, who)
 }
 
 /// Every running dispatch of an equal message without id, however many there are.
@@ -179,54 +146,6 @@ fn take_up(conn: &mut AnyConnection, row: &Row, who: &Claimant) -> Result<Accept
         Some(claim) => Ok(Accepted::Mine(claim)),
         None => Err(DbError::Conflict("the dispatch was claimed meanwhile".into())),
     }
-}
-
-fn insert(
-    conn: &mut AnyConnection,
-    new: &NewDispatch,
-    key: String,
-    who: &Claimant,
-) -> Result<Accepted, DbError> {
-    let last = participants::table
-        .filter(participants::event_id.eq(new.event_id.get()))
-        .select(max(participants::id))
-        .first::<Option<i64>>(conn)?
-        .unwrap_or(0);
-    diesel::insert_into(dispatches::table)
-        .values((
-            (
-                dispatches::id.eq(new.id.to_string()),
-                dispatches::message_key.eq(key),
-                dispatches::body_hash.eq(&new.body_hash),
-                dispatches::message_id.eq(&new.message_id),
-                dispatches::body.eq(&new.body),
-                dispatches::kind.eq(new.kind),
-                dispatches::tenant_id.eq(new.tenant_id.as_ref().map(TenantId::as_str)),
-                dispatches::event_id.eq(new.event_id.get()),
-                dispatches::version.eq(new.version),
-                dispatches::plan.eq(&new.plan),
-                dispatches::subject.eq(&new.subject),
-            ),
-            (
-                dispatches::status.eq(DispatchStatus::Running.as_str()),
-                dispatches::last_participant_id.eq(last),
-                dispatches::lease_token.eq(who.token.to_string()),
-                dispatches::lease_beat.eq(1),
-                dispatches::lease_holder.eq(&who.holder),
-                dispatches::has_delivery.eq(true),
-                dispatches::starts.eq(1),
-                dispatches::created_at.eq(who.now),
-                dispatches::updated_at.eq(who.now),
-            ),
-        ))
-        .execute(conn)?;
-    Ok(Accepted::Mine(Claim {
-        dispatch: new.id,
-        token: who.token,
-        plan: new.plan.clone(),
-        created_at: who.now,
-        starts: 1,
-    }))
 }
 
 fn find(conn: &mut AnyConnection, key: &str) -> Result<Option<Row>, DbError> {

@@ -149,6 +149,8 @@ pub struct DispatchView {
     pub tenant_id: Option<String>,
     /// Of which event.
     pub event_id: Option<i64>,
+    /// Of which order.
+    pub order_id: Option<String>,
     /// The publisher's `message_id`.
     pub message_id: Option<String>,
     /// What has become of it.

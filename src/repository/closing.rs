@@ -6,6 +6,7 @@ use diesel::prelude::*;
 
 use super::clock::{schedule_time, set_back};
 use super::connection::AnyConnection;
+use super::cooldown;
 use super::error::DbError;
 use super::lease::{TIMED, under};
 use super::pages::OPEN;
@@ -103,6 +104,9 @@ pub fn finish(
             dispatches::lease_holder.eq(None::<String>),
         ))
         .execute(conn)?;
+    if status.is_closed() && counts.of(NotificationStatus::Sent) == 0 {
+        cooldown::release(conn, dispatch, now)?;
+    }
     Ok(End::Reached(status, counts))
 }
 
@@ -149,6 +153,15 @@ pub fn counts(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Counts, 
     Ok(Counts(counts))
 }
 
+/// Why and for how long a dispatch is parked.
+#[derive(Debug, Clone)]
+pub struct Parking {
+    /// For people, where it is more than a relay that is away.
+    pub why: Option<String>,
+    /// Until it is looked at again.
+    pub wait: chrono::Duration,
+}
+
 /// Gives a dispatch that cannot go on to the ledger: it waits there, and its message can be acked. Its
 /// cursor and its open rows stay as they are.
 pub fn park(
@@ -156,12 +169,14 @@ pub fn park(
     dispatch: DispatchId,
     token: LeaseToken,
     now: NaiveDateTime,
+    parking: &Parking,
 ) -> Result<(), DbError> {
     let now = schedule_time(conn, now)?;
     let parked = diesel::update(under(dispatch, token))
         .set((
             dispatches::status.eq(DispatchStatus::Waiting.as_str()),
-            dispatches::due_at.eq(Some(now)),
+            dispatches::due_at.eq(now.checked_add_signed(parking.wait)),
+            dispatches::error.eq(&parking.why),
             dispatches::updated_at.eq(now),
             dispatches::lease_token.eq(None::<String>),
             dispatches::lease_holder.eq(None::<String>),

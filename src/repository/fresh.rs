@@ -1,4 +1,4 @@
-//! From a participant to a fresh row of the ledger.
+//! From a participant, or somebody who is named, to a fresh row of the ledger.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -6,7 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::foreign::readable;
 use super::schema::notifications;
-use crate::domain::{Channel, DispatchId, DisplayName, EmailAddress, NotificationStatus, one_line};
+use crate::domain::{
+    Addressee, Channel, DispatchId, DisplayName, EmailAddress, NotificationStatus, one_line,
+};
 
 /// Longest text kept for an address that is none, in characters.
 const MAX_RECIPIENT: usize = 320;
@@ -24,8 +26,8 @@ pub(super) type Participant = (i64, Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool);
 pub(super) struct NewNotification {
     dispatch_id: String,
     channel: &'static str,
-    recipient: String,
-    participant_id: i64,
+    recipient: Option<String>,
+    participant_id: Option<i64>,
     name: String,
     locale: Option<String>,
     message_id: String,
@@ -63,12 +65,39 @@ impl NewNotification {
             message_id: message_id(dispatch, Channel::Email, &recipient, domain),
             dispatch_id: dispatch.to_string(),
             channel: Channel::Email.as_str(),
-            recipient,
-            participant_id,
+            recipient: Some(recipient),
+            participant_id: Some(participant_id),
             name: DisplayName::clean(&readable(name)).as_str().to_owned(),
             locale: locale.map(|l| one_line(&readable(l), MAX_LOCALE)),
             status: status.as_str(),
             error,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Of somebody whom the message itself or a configuration names.
+    pub(super) fn listed(
+        addressee: &Addressee,
+        dispatch: DispatchId,
+        domain: &str,
+        now: NaiveDateTime,
+    ) -> Self {
+        let recipient = addressee.recipient.as_deref();
+        let status = match addressee.suppressed {
+            Some(_) => NotificationStatus::Suppressed,
+            None => NotificationStatus::Pending,
+        };
+        Self {
+            message_id: message_id(dispatch, addressee.channel, recipient.unwrap_or_default(), domain),
+            dispatch_id: dispatch.to_string(),
+            channel: addressee.channel.as_str(),
+            recipient: recipient.map(str::to_owned),
+            participant_id: None,
+            name: addressee.name.as_str().to_owned(),
+            locale: None,
+            status: status.as_str(),
+            error: addressee.suppressed.clone(),
             created_at: now,
             updated_at: now,
         }

@@ -52,11 +52,11 @@ fn insert_some(
                 .do_nothing()
                 .returning(Columns::as_returning())
                 .get_results($conn)?;
-            Ok(added
+            added
                 .into_iter()
                 .filter(Columns::is_pending)
-                .map(WorkRow::from)
-                .collect())
+                .map(WorkRow::try_from)
+                .collect()
         }};
     }
     #[cfg(not(feature = "mysql"))]

@@ -25,6 +25,8 @@ pub struct Claim {
     pub created_at: NaiveDateTime,
     /// How often work on it was started, this start included.
     pub starts: i32,
+    /// Equal messages that were held back before this one.
+    pub held_back: u64,
 }
 
 /// What an onlooker sees of a lease.
@@ -106,6 +108,7 @@ pub fn take_up_waiting(
     let running = (
         dispatches::status.eq(DispatchStatus::Running.as_str()),
         dispatches::due_at.eq(None::<NaiveDateTime>),
+        dispatches::error.eq(None::<String>),
     );
     let changed = diesel::update(waiting)
         .set((claimed(who), running))
@@ -194,16 +197,22 @@ fn load_if(
     if !claimed {
         return Ok(None);
     }
-    let (plan, created_at, starts) = dispatches::table
+    let (plan, created_at, starts, held_back) = dispatches::table
         .find(dispatch.to_string())
-        .select((dispatches::plan, dispatches::created_at, dispatches::starts))
-        .first::<(String, NaiveDateTime, i32)>(conn)?;
+        .select((
+            dispatches::plan,
+            dispatches::created_at,
+            dispatches::starts,
+            dispatches::held_back,
+        ))
+        .first::<(String, NaiveDateTime, i32, i64)>(conn)?;
     Ok(Some(Claim {
         dispatch,
         token: who.token,
         plan,
         created_at,
         starts,
+        held_back: u64::try_from(held_back).unwrap_or(0),
     }))
 }
 

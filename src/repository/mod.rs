@@ -3,10 +3,12 @@
 
 mod accept;
 mod acks;
+mod admit;
 mod browse;
 mod clock;
 mod closing;
 mod connection;
+mod cooldown;
 mod durability;
 mod echo;
 mod error;
@@ -28,14 +30,15 @@ mod sweep;
 mod test_data;
 mod writer;
 
-pub use accept::{Accepted, Claimant, MessageKey, NewDispatch, accept};
+pub use accept::{Accepted, Claimant, MessageKey, accept};
 pub use acks::{Doubt, Equals, ack_begun, ack_lost, ack_proven};
+pub use admit::{NewDispatch, NewPlan};
 pub use browse::{
     DispatchView, Missed, NotificationFilter, NotificationView, audience, dispatch, dispatches, missed,
     notification, notifications, settled,
 };
 pub use clock::schedule_time;
-pub use closing::{Counts, End, counts, finish, park};
+pub use closing::{Counts, End, Parking, counts, finish, park};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
@@ -48,6 +51,6 @@ pub use reopen::{Reopened, reopen_dead};
 pub use retention::forget;
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
 pub use start::{Start, Starting, begin, give_up, given_up, look};
-pub use sweep::{Unattended, due, running};
+pub use sweep::{Due, Unattended, due, running, ways};
 pub use test_data::{add_participants, known_participants, put_event};
 pub use writer::Writer;

@@ -13,13 +13,15 @@ use super::fresh::{NewNotification, Participant};
 use super::insert::insert_new;
 use super::lease::under;
 use super::schema::{dispatches, notifications};
-use crate::domain::{DispatchId, LeaseToken, NotificationId, NotificationStatus};
+use crate::domain::{Channel, DispatchId, LeaseToken, NotificationId, NotificationStatus};
 
 /// What the ledger has to hand over: one open notification.
 #[derive(Debug, Clone)]
 pub struct WorkRow {
     /// Its id.
     pub id: NotificationId,
+    /// By what way.
+    pub channel: Channel,
     /// Whose address it is, where the participants table says so.
     pub participant_id: Option<i64>,
     /// The address.
@@ -147,7 +149,7 @@ pub fn open_rows(
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select(Columns::as_select())
         .load(conn)?;
-    Ok(rows.into_iter().map(WorkRow::from).collect())
+    rows.into_iter().map(WorkRow::try_from).collect()
 }
 
 /// Notifications whose next time has come. A time further off than any delay that was given can only
@@ -172,7 +174,7 @@ pub fn due_rows(
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select(Columns::as_select())
         .load(conn)?;
-    Ok(rows.into_iter().map(WorkRow::from).collect())
+    rows.into_iter().map(WorkRow::try_from).collect()
 }
 
 /// Whether open notifications have a next time, past or not.
@@ -213,6 +215,7 @@ pub(super) const OPEN: [&str; 2] = [
 pub(super) struct Columns {
     id: i64,
     status: String,
+    channel: String,
     participant_id: Option<i64>,
     recipient: Option<String>,
     name: String,
@@ -227,16 +230,20 @@ impl Columns {
     }
 }
 
-impl From<Columns> for WorkRow {
-    fn from(c: Columns) -> Self {
-        Self {
+impl TryFrom<Columns> for WorkRow {
+    type Error = DbError;
+
+    fn try_from(c: Columns) -> Result<Self, DbError> {
+        let channel = c.channel.parse();
+        Ok(Self {
             id: NotificationId(c.id),
+            channel: channel.map_err(|e| DbError::Fault(format!("notifications.channel: {e}")))?,
             participant_id: c.participant_id,
             recipient: c.recipient.unwrap_or_default(),
             name: c.name,
             message_id: c.message_id,
             attempts: u32::try_from(c.attempts).unwrap_or(0),
             created_at: c.created_at,
-        }
+        })
     }
 }

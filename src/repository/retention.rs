@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use super::connection::AnyConnection;
+use super::cooldown;
 use super::error::DbError;
 use super::schema::{dispatches, notifications};
 use crate::domain::DispatchStatus;
@@ -25,7 +26,9 @@ pub fn forget(conn: &mut AnyConnection, before: NaiveDateTime) -> Result<usize, 
         .select(dispatches::id)
         .first(conn)
         .optional()?;
-    let Some(oldest) = oldest else { return Ok(0) };
+    let Some(oldest) = oldest else {
+        return cooldown::forget(conn, before);
+    };
     let rows: Vec<i64> = notifications::table
         .filter(notifications::dispatch_id.eq(&oldest))
         .limit(STEP)

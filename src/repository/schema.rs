@@ -49,6 +49,8 @@ diesel::table! {
         lease_beat -> BigInt,
         lease_holder -> Nullable<Text>,
         acking -> Nullable<Text>,
+        sender -> Text,
+        held_back -> BigInt,
         has_delivery -> Bool,
         ack_proven -> Bool,
         starts -> Integer,
@@ -79,6 +81,15 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Timestamp,
         sent_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    cooldowns (cooldown_key) {
+        cooldown_key -> Text,
+        dispatch_id -> Text,
+        ends_at -> Timestamp,
+        held_back -> BigInt,
     }
 }
 

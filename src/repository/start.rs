@@ -7,6 +7,7 @@ use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
 use super::connection::AnyConnection;
+use super::cooldown;
 use super::error::DbError;
 use super::lease::under;
 use super::pages::OPEN;
@@ -175,6 +176,7 @@ pub fn give_up(conn: &mut AnyConnection, starting: Starting) -> Result<u32, DbEr
         notifications::updated_at.eq(starting.now),
     ))
     .execute(conn)?;
+    cooldown::release(conn, starting.dispatch, starting.now)?;
     // The last start did nothing.
     let starts: i32 = dispatches::table
         .find(&id)

@@ -1,13 +1,11 @@
 //! What the ledger remembers of acks to messages without id.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
-
 use chrono::{NaiveDateTime, Utc};
 use herald::config::{DatabaseConfig, DatabaseTarget};
-use herald::domain::{DispatchId, EventId, LeaseToken};
+use herald::domain::{Audience, DispatchId, EventId, LeaseToken};
 use herald::repository::{
-    Accepted, Claimant, Database, Entry, Equals, MessageKey, NewDispatch, Outcome, PageRequest, accept,
-    ack_begun, finish, open_rows, read_page, record, take_up_waiting,
+    Accepted, Claimant, Database, Entry, Equals, MessageKey, NewDispatch, NewPlan, Outcome, PageRequest,
+    accept, ack_begun, finish, open_rows, read_page, record, take_up_waiting,
 };
 
 fn now() -> NaiveDateTime {
@@ -32,10 +30,17 @@ fn message(redelivered: bool) -> NewDispatch {
         body_hash: "x".into(),
         kind: "UPDATED",
         tenant_id: None,
-        event_id: EventId::new(7).unwrap(),
+        event_id: EventId::new(7).ok(),
+        order_id: None,
         version: None,
-        plan: "{}".into(),
-        subject: "s".into(),
+        plan: Some(NewPlan {
+            text: "{}".into(),
+            subject: "s".into(),
+            sender: "environment".into(),
+            domain: "x".into(),
+            audience: Audience::Participants,
+            cooldown: None,
+        }),
         redelivered,
         conflicts: 0,
     }
