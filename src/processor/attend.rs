@@ -1,16 +1,17 @@
 //! From what became of a handover to its outcome on the way into the ledger, and what it says of the lane.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::denials::denial;
 use super::job::{Done, How, Job, Ticket};
 use super::line::{Line, Load};
 use super::outcome::{Next, judge, log};
 use super::sender::Senders;
+use super::standing::blames_identity;
 use super::way::Open;
+use super::window::Permit;
 use crate::failpoint;
 use crate::mailer::{Fault, FaultCause, Handover, Phase};
 use crate::repository::{Entry, Outcome};
@@ -29,7 +30,13 @@ impl Senders {
                 cause,
             });
             let now = (self.now)().naive_utc();
-            let judged = judge(unknown, load.job.row.attempts, (0, false), &self.config, now);
+            let judged = judge(
+                unknown,
+                load.job.row.attempts,
+                (0, false),
+                &load.job.work.config,
+                now,
+            );
             if let Next::Record(outcome) = judged {
                 self.record(load.job, outcome, load.permit);
             }
@@ -41,29 +48,36 @@ impl Senders {
     pub(super) fn attend(&self, open: &mut Open, load: Load, handover: Handover, blamed: &mut bool) {
         let Load {
             mut job,
-            permit,
+            mut permit,
             denials,
             ..
         } = load;
+        match &handover {
+            Handover::Unsent(_) | Handover::Unknown(_) => permit.fails(),
+            _ => permit.passes(),
+        }
         failpoint::reached("s4-after-reply");
+        self.lane.note_move();
+        let standing = Arc::clone(&job.route().standing);
         if matches!(handover, Handover::Accepted(_)) {
-            self.denials.accepted(denials);
+            standing.denials.accepted(denials);
         }
         self.pacing.note(&handover, Instant::now());
         let lane_passes = self.observe(open, &mut job, &handover, blamed);
         let faults = (job.lane_faults, lane_passes);
         let now = (self.now)().naive_utc();
         let denied = denial(&handover).map(|reply| (job.again(), reply.clone()));
-        match judge(handover, job.row.attempts, faults, &self.config, now) {
+        match judge(handover, job.row.attempts, faults, &job.work.config, now) {
             Next::Record(outcome) => self.record(job, outcome, permit),
             Next::Requeue if self.stop.is_cancelled() => drop_job(&job),
             Next::Requeue => self.lane.requeue(job),
         }
         // Only now: the failure has to be in the ledger before it can be taken back.
         if let Some((job, reply)) = denied {
-            let jobs = self.denials.denied(job);
+            let jobs = standing.denials.denied(job);
             if !jobs.is_empty() {
-                self.breaker.denied(&reply);
+                standing.breaker.denied(&reply);
+                self.lane.observe(&standing);
                 for job in jobs {
                     self.take_back(job);
                 }
@@ -80,7 +94,7 @@ impl Senders {
             Handover::Unsent(fault) => fault,
             Handover::Unknown(fault) => {
                 if !std::mem::replace(blamed, true) {
-                    self.breaker.failed(fault);
+                    self.lane.breaker.failed(fault);
                 }
                 return false;
             }
@@ -88,12 +102,20 @@ impl Senders {
                 open.proven = true;
                 if denial(handover).is_none() {
                     self.passed.fetch_add(1, Ordering::Relaxed);
-                    self.breaker.passed();
+                    self.lane.breaker.passed();
+                    job.route().standing.breaker.passed();
                 }
                 return false;
             }
         };
         tracing::debug!(notification.id = %job.row.id, %fault, "not handed over");
+        if blames_identity(fault) {
+            // The relay and the connection are fine: only this sender is refused, whatever the e-mail.
+            let standing = &job.route().standing;
+            standing.breaker.failed(fault);
+            self.lane.observe(standing);
+            return false;
+        }
         if job.lane_faults == 0 {
             job.passed_then = passed;
         }
@@ -101,12 +123,12 @@ impl Senders {
         open.refused |= open.outlet.is_usable();
         // A connection that broke while it lay idle says nothing about the relay.
         if (!open.proven || open.refused || fault.reply().is_some()) && !std::mem::replace(blamed, true) {
-            self.breaker.failed(fault);
+            self.lane.breaker.failed(fault);
         }
         passed > job.passed_then
     }
 
-    pub(super) fn record(&self, job: Job, outcome: Outcome, permit: OwnedSemaphorePermit) {
+    pub(super) fn record(&self, job: Job, outcome: Outcome, permit: Permit) {
         log(&job, &outcome);
         let again = match &outcome {
             Outcome::Again { at, .. } => Some(*at),

@@ -3,18 +3,44 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::job::Job;
-use crate::domain::{DisplayName, EmailAddress};
+use crate::domain::{Channel, DisplayName, EmailAddress};
 use crate::failpoint;
 use crate::mailer::Draft;
-use crate::render::Recipient;
+use crate::policy::Facts;
+use crate::render::{Recipient, slack_post};
 
-/// The whole e-mail, or why this notification can never be one. A panic on the way is this one's alone.
-pub(super) fn compose(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
-    catch_unwind(AssertUnwindSafe(|| compose_unguarded(job)))
-        .unwrap_or_else(|_| Err("composing this e-mail failed unexpectedly".into()))
+/// What is handed over.
+pub(super) enum Composed {
+    /// A whole e-mail.
+    Email {
+        /// Envelope recipient.
+        to: EmailAddress,
+        /// Its bytes.
+        email: Vec<u8>,
+    },
+    /// The body of a post.
+    Post(Vec<u8>),
 }
 
-fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
+/// The whole e-mail or post, or why this notification can never be one. A panic on the way is this one's alone.
+pub(super) fn compose(job: &Job) -> Result<Composed, String> {
+    let composed = match job.row.channel {
+        Channel::Email => catch_unwind(AssertUnwindSafe(|| email(job))),
+        Channel::Slack => catch_unwind(AssertUnwindSafe(|| post(job))),
+    };
+    composed.unwrap_or_else(|_| Err("composing this notification failed unexpectedly".into()))
+}
+
+fn post(job: &Job) -> Result<Composed, String> {
+    let plan = &job.work.plan;
+    let (Facts::Pipeline(facts), Some(address)) = (&plan.facts, &plan.slack) else {
+        return Err("Slack is not part of this dispatch's plan".into());
+    };
+    let payload = slack_post(facts, address, job.work.held_back, job.created_at());
+    Ok(Composed::Post(payload.into_bytes()))
+}
+
+fn email(job: &Job) -> Result<Composed, String> {
     let work = &job.work;
     let to: EmailAddress = job.row.recipient.parse().map_err(|e| format!("{e}"))?;
     failpoint::reached_for("compose", &job.row.recipient);
@@ -23,8 +49,8 @@ fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
     let unsubscribe = work
         .unsubscribe_url
         .as_ref()
-        .zip(job.row.participant_id)
-        .map(|(template, participant)| template.fill(participant, work.event_id, &to));
+        .zip(job.row.participant_id.zip(work.plan.facts.event_id()))
+        .map(|(template, (participant, event))| template.fill(participant, event, &to));
     let recipient = Recipient {
         name: &name,
         address: &to,
@@ -44,7 +70,7 @@ fn compose_unguarded(job: &Job) -> Result<(EmailAddress, Vec<u8>), String> {
         calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
     };
     let email = work.letterhead.assemble(&draft).map_err(|e| e.to_string())?;
-    Ok((to, email))
+    Ok(Composed::Email { to, email })
 }
 
 /// The left half of the Message-ID, which is the notification's own, in the characters of a boundary.

@@ -1,41 +1,40 @@
-//! What all dispatches of this process share: the database, the lane with its senders, the permits of W,
+//! What all dispatches of this process share: the database, the lanes with their senders, the permits of W,
 //! the ledger's writer and the leases.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::denials::Denials;
 use super::job::{Ticket, committed};
-use super::lane::Lane;
+use super::lanes::Lanes;
 use super::lease::{Lease, Leases};
-use super::pacing::Pacing;
-use super::sender::{Rate, Senders};
-use super::way::Way;
-use super::{Clock, holder};
-use crate::config::{DeliveryConfig, EmailConfig, OnUnknown, UrlTemplate};
-use crate::domain::{Identity, LeaseToken};
-use crate::mailer::{Breaker, Dummy, Relay, RelayConfigError};
-use crate::render::Templates;
-use crate::repository::{self, Claimant, Database, Start, Starting, Writer};
+use super::work::Ended;
+use super::{Clock, Setup, holder};
+use crate::config::{DeliveryConfig, EmailConfig, OnUnknown};
+use crate::domain::LeaseToken;
+use crate::mailer::{Relay, RelayConfigError};
+use crate::policy::{Plan, Surroundings, Tenants};
+use crate::render::TemplateSets;
+use crate::repository::{self, Claimant, Database, Parking, Start, Starting, Writer};
 
 /// Shared by everything that works on dispatches.
 pub(super) struct Engine {
     pub(super) db: Database,
-    pub(super) config: DeliveryConfig,
-    pub(super) identity: Identity,
-    pub(super) unsubscribe_url: Option<UrlTemplate>,
-    pub(super) templates: Arc<Templates>,
-    pub(super) lane: Arc<Lane>,
-    pub(super) breaker: Arc<Breaker>,
+    pub(super) config: Arc<DeliveryConfig>,
+    pub(super) email: EmailConfig,
+    pub(super) surroundings: Surroundings,
+    pub(super) templates: Arc<TemplateSets>,
+    pub(super) tenants: Tenants,
+    pub(super) lanes: Arc<Lanes>,
     pub(super) leases: Leases,
     /// Held by the one dispatch that is in quarantine.
     pub(super) quarantine: tokio::sync::Mutex<()>,
     pub(super) holder: String,
+    /// Deliveries in work, and how many the broker gives at once.
+    pub(super) in_work: AtomicUsize,
+    pub(super) prefetch: usize,
     /// Everything under way was cut off.
     pub(super) abort: CancellationToken,
     pub(super) now: Clock,
@@ -43,7 +42,7 @@ pub(super) struct Engine {
 
 /// The tasks and the thread behind it, to be ended in order.
 pub(super) struct Machinery {
-    senders: JoinSet<()>,
+    lanes: Arc<Lanes>,
     writer: Option<JoinHandle<()>>,
     abandon: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -65,25 +64,23 @@ pub enum StartError {
 
 impl Engine {
     pub(super) fn start(
-        db: Database,
-        email: &EmailConfig,
-        config: DeliveryConfig,
-        templates: Arc<Templates>,
+        setup: Setup,
         now: Clock,
         stop: &CancellationToken,
     ) -> Result<(Self, Machinery), StartError> {
-        let way = if email.dummy {
-            let dir = email.dummy_dir.clone();
-            Way::Dummy(Dummy { dir })
-        } else {
-            Way::Relay(Relay::new(&email.relay)?)
-        };
-        let relay = match &way {
-            Way::Relay(relay) => relay.shown(),
-            Way::Dummy(_) => "dummy".into(),
-        };
-        let lane = Arc::new(Lane::new());
-        let breaker = Arc::new(Breaker::new(relay));
+        let Setup {
+            db,
+            email,
+            delivery,
+            pipelines_enabled,
+            prefetch,
+            templates,
+            tenants,
+        } = setup;
+        if !email.dummy {
+            // What cannot work is known at once.
+            Relay::new(&email.relay)?;
+        }
         let abandon = Arc::new(AtomicBool::new(false));
         let (writer, thread) = Writer::<Ticket>::start(
             db.clone(),
@@ -92,47 +89,31 @@ impl Engine {
             committed,
         )?;
         let abort = CancellationToken::new();
-        let senders = Arc::new(Senders {
-            lane: Arc::clone(&lane),
-            way,
-            breaker: Arc::clone(&breaker),
-            denials: Denials::default(),
-            rate: rate(email.relay.rate_limit),
-            pacing: Pacing::default(),
-            permits: Arc::new(Semaphore::new(config.in_flight)),
-            writer,
-            config: config.clone(),
-            connections: email.relay.connections.max(1),
-            now,
-            passed: AtomicU64::new(0),
-            stop: stop.clone(),
-            abort: abort.clone(),
-        });
-        let mut tasks = JoinSet::new();
-        for _ in 0..email.relay.connections {
-            tasks.spawn(Arc::clone(&senders).run());
-        }
-        let prober = Arc::clone(&senders);
-        tasks.spawn(async move { prober.probe().await });
-        let leases = Leases::new(db.clone(), config.lease);
+        let lanes = Arc::new(Lanes::new(delivery.in_flight, writer, now, (stop, &abort)));
+        let leases = Leases::new(db.clone(), delivery.lease);
         let beats_stop = CancellationToken::new();
         let beats = tokio::spawn(leases.clone().keep_alive(beats_stop.clone()));
         let engine = Self {
             db,
-            config,
-            identity: email.identity.clone(),
-            unsubscribe_url: email.unsubscribe_url.clone(),
+            config: Arc::new(delivery),
+            surroundings: Surroundings {
+                identity: email.identity.clone(),
+                pipelines_enabled,
+            },
+            email,
             templates,
-            lane,
-            breaker,
+            tenants,
+            lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),
             holder: holder::this_process(),
+            in_work: AtomicUsize::new(0),
+            prefetch,
             abort: abort.clone(),
             now,
         };
         let machinery = Machinery {
-            senders: tasks,
+            lanes,
             writer: Some(thread),
             abandon,
             stop: stop.clone(),
@@ -141,6 +122,11 @@ impl Engine {
             beats_stop,
         };
         Ok((engine, machinery))
+    }
+
+    /// Whether the broker gives nothing more before something in work ends.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.in_work.load(Ordering::Relaxed) >= self.prefetch
     }
 
     /// Who claims, with a fresh token; `delivered`: with a delivery in hand.
@@ -163,12 +149,12 @@ impl Engine {
     }
 
     /// The circumstances of a start under this lease.
-    pub(super) fn starting(&self, lease: &Lease) -> Starting {
+    pub(super) fn starting(&self, lease: &Lease, possible: bool) -> Starting {
         Starting {
             dispatch: lease.dispatch,
             token: lease.token,
             hold: self.config.on_unknown == OnUnknown::Hold,
-            possible: self.breaker.closed_for().is_none(),
+            possible,
             now: (self.now)().naive_utc(),
         }
     }
@@ -191,6 +177,33 @@ impl Engine {
         begun.is_ok()
     }
 
+    /// As the dispatch's tenant wants it.
+    pub(super) fn delivery_of(&self, plan: &Plan) -> Arc<DeliveryConfig> {
+        if plan.max_retries.is_none() && plan.retry_delay.is_none() {
+            return Arc::clone(&self.config);
+        }
+        Arc::new(DeliveryConfig {
+            max_retries: plan.max_retries.unwrap_or(self.config.max_retries),
+            retry_delay: plan.retry_delay.unwrap_or(self.config.retry_delay),
+            ..(*self.config).clone()
+        })
+    }
+
+    /// Gives a dispatch to the ledger, or, where that does not answer, its lease back.
+    pub(super) async fn park(&self, lease: &Lease, parking: Parking) -> Ended {
+        let (dispatch, token) = (lease.dispatch, lease.token);
+        let now = (self.now)().naive_utc();
+        let parked = self
+            .db
+            .write(move |conn| repository::park(conn, dispatch, token, now, &parking));
+        if parked.await.is_ok() {
+            self.leases.drop_lease(lease);
+            return Ended::Parked;
+        }
+        self.give_back(lease).await;
+        Ended::LeaseLost
+    }
+
     /// Gives a lease back, so that whoever comes next need not wait.
     pub(super) async fn give_back(&self, lease: &Lease) {
         self.leases.drop_lease(lease);
@@ -205,12 +218,6 @@ impl Engine {
     }
 }
 
-/// One e-mail at a time, evenly: a burst is what a limit is to keep away.
-fn rate(limit: u32) -> Option<Rate> {
-    let quota = governor::Quota::per_second(std::num::NonZeroU32::new(limit)?);
-    Some(Rate::direct(quota.allow_burst(std::num::NonZeroU32::MIN)))
-}
-
 impl Machinery {
     /// Cuts off what is under way: what may have been handed over is `unknown`.
     pub(super) fn abort(&self) {
@@ -221,7 +228,9 @@ impl Machinery {
     /// Ends everything, after the dispatches have ended: senders, then the writer behind them, then beats.
     pub(super) async fn end(mut self) {
         self.stop.cancel();
-        while self.senders.join_next().await.is_some() {}
+        self.lanes.end().await;
+        // With the last lane the last way to the writer goes.
+        drop(self.lanes);
         if let Some(writer) = self.writer.take() {
             let joined = tokio::task::spawn_blocking(move || writer.join()).await;
             if !matches!(joined, Ok(Ok(()))) {

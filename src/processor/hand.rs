@@ -53,6 +53,7 @@ mod tests {
     fn row(id: i64) -> WorkRow {
         WorkRow {
             id: NotificationId(id),
+            channel: crate::domain::Channel::Email,
             participant_id: None,
             recipient: String::new(),
             name: String::new(),

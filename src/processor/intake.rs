@@ -5,20 +5,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::doubts::Doubts;
 use super::engine::Engine;
 use super::holder;
 use super::lease::Backing;
+use super::planning::{Refused, accept};
 use crate::consumer::Delivery;
 use crate::domain::{DispatchId, DispatchStatus};
-use crate::failpoint;
-use crate::message::EventMessage;
-use crate::policy::{self, Plan};
-use crate::render::Composer;
-use crate::repository::{self, Accepted, Claim, DbError, Equals, MessageKey, NewDispatch, Seen};
+use crate::message::{Message, Reason};
+use crate::repository::{self, Accepted, Claim, DbError, Equals, Seen};
 
 /// Waits between tries while the database is away, and at least between two looks at a lease.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -36,6 +33,8 @@ pub(super) enum Intake {
     Settled(DispatchId, DispatchStatus),
     /// The same id came before with another body.
     Conflict(DispatchId),
+    /// It can never be told: to be dead-lettered.
+    Refused(Reason, String),
     /// The delivery went away meanwhile, or it is time to stop; the broker brings it again.
     Gone,
     /// It cannot be told to anybody: a template or a stored plan is broken.
@@ -45,9 +44,9 @@ pub(super) enum Intake {
 /// Takes a message in, waiting as long as it takes. A stop is heeded between the steps, never within one:
 /// a lease that was just taken must be known to somebody.
 pub(super) async fn take_in(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     delivery: &Arc<Delivery>,
-    message: &EventMessage,
+    message: &Message,
     stop: &CancellationToken,
 ) -> Intake {
     let mut equals = Equals::default();
@@ -61,6 +60,8 @@ pub(super) async fn take_in(
             Ok((Accepted::Mine(claim), began)) => return Intake::Mine(claim, began),
             Ok((Accepted::Settled(id, status), _)) => return Intake::Settled(id, status),
             Ok((Accepted::Conflict(id), _)) => return Intake::Conflict(id),
+            // `accept` has said why there is no plan.
+            Ok((Accepted::Unplanned, _)) => return Intake::Gone,
             Ok((Accepted::Held(seen), _)) => seen,
             Ok((Accepted::Doubtful(doubt), _)) => {
                 if !doubts.decide(&doubt, engine.leases.period(), &mut equals) {
@@ -78,6 +79,11 @@ pub(super) async fn take_in(
                 }
                 continue;
             }
+            Err(Refused::NotYet) => {
+                stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                continue;
+            }
+            Err(Refused::ForGood(reason, error)) => return Intake::Refused(reason, error),
             Err(Refused::Impossible(why)) => return Intake::Impossible(why),
         };
         let anonymous = delivery.message_id.is_none();
@@ -193,102 +199,4 @@ async fn take_over(engine: &Engine, seen: Seen) -> Watched {
             Watched::Changed
         }
     }
-}
-
-enum Refused {
-    Database(DbError),
-    Impossible(String),
-}
-
-async fn accept(
-    engine: &Engine,
-    delivery: &Delivery,
-    message: &EventMessage,
-    equals: &Equals,
-    conflicts: u64,
-) -> Result<(Accepted, Instant), Refused> {
-    let event_id = message.event_id.get();
-    let row = engine
-        .db
-        .read(move |conn| repository::event_row(conn, event_id))
-        .await;
-    let row = row.map_err(Refused::Database)?.unwrap_or_default();
-    let surroundings = policy::Surroundings {
-        identity: engine.identity.clone(),
-        pipelines_enabled: true,
-    };
-    let plan = policy::plan(
-        &crate::message::Message::Event(message.clone()),
-        super::known::details(row),
-        &policy::Tenancy::Environment,
-        &surroundings,
-    )
-    .plan;
-    let now = (engine.now)();
-    let subject = compose(engine, &plan, now)
-        .map_err(Refused::Impossible)?
-        .subject()
-        .to_owned();
-    let mut new = new_dispatch(delivery, message, &plan, subject).map_err(Refused::Impossible)?;
-    new.conflicts = conflicts;
-    let (who, equals) = (engine.claimant(true), equals.clone());
-    let began = Instant::now();
-    failpoint::reached("s2-before");
-    let accepted = engine
-        .db
-        .write(move |conn| repository::accept(conn, &new, &who, &equals))
-        .await;
-    failpoint::reached("s2-after");
-    Ok((accepted.map_err(Refused::Database)?, began))
-}
-
-/// Prepares what all recipients of a plan share.
-pub(super) fn compose(
-    engine: &Engine,
-    plan: &Plan,
-    created_at: chrono::DateTime<chrono::Utc>,
-) -> Result<Composer, String> {
-    let policy::Facts::Event(facts) = &plan.facts else {
-        return Err("later".into());
-    };
-    Composer::new(Arc::clone(&engine.templates), facts, &plan.identity, created_at).map_err(|e| e.to_string())
-}
-
-fn new_dispatch(
-    delivery: &Delivery,
-    message: &EventMessage,
-    plan: &Plan,
-    subject: String,
-) -> Result<NewDispatch, String> {
-    let hash = |parts: &[&[u8]]| {
-        let mut hasher = Sha256::new();
-        for part in parts {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        hex::encode(hasher.finalize())
-    };
-    let queue = delivery.queue.as_bytes();
-    let key = match &delivery.message_id {
-        Some(id) => MessageKey::Named(format!("i:{}", hash(&[queue, id.as_bytes()]))),
-        None => MessageKey::Anonymous(format!("a:{}", hash(&[queue, &delivery.body]))),
-    };
-    Ok(NewDispatch {
-        id: DispatchId::generate(),
-        key,
-        message_id: delivery
-            .message_id
-            .as_deref()
-            .map(|id| crate::domain::one_line(id, 255)),
-        body: delivery.body.clone(),
-        body_hash: hash(&[&delivery.body]),
-        kind: message.kind.as_str(),
-        tenant_id: message.tenant_id.clone(),
-        event_id: message.event_id,
-        version: message.version,
-        plan: plan.to_text().map_err(|e| e.to_string())?,
-        subject,
-        redelivered: delivery.redelivered,
-        conflicts: 0,
-    })
 }

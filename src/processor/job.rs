@@ -2,24 +2,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use super::lane::Lane;
 use super::lease::Lease;
-use crate::config::UrlTemplate;
-use crate::domain::{DispatchId, EventId, Identity, NotificationId};
+use super::standing::Standing;
+use super::window::Permit;
+use crate::config::{DeliveryConfig, UrlTemplate};
+use crate::domain::{Channel, DispatchId, NotificationId};
 use crate::mailer::Letterhead;
+use crate::policy::Plan;
 use crate::render::Composer;
 use crate::repository::{Taken, WorkRow};
 
 /// Everything that the notifications of one dispatch share.
 pub(super) struct Work {
     pub(super) lease: Arc<Lease>,
+    pub(super) plan: Plan,
     pub(super) composer: Composer,
-    pub(super) identity: Identity,
     pub(super) letterhead: Letterhead,
-    pub(super) event_id: EventId,
+    /// Equal messages that a cooldown held back before this one.
+    pub(super) held_back: u64,
+    /// The tenant's share of a lane and of the window.
+    pub(super) weight: f64,
+    /// As the tenant wants it.
+    pub(super) config: Arc<DeliveryConfig>,
+    pub(super) routes: Routes,
     pub(super) unsubscribe_url: Option<UrlTemplate>,
     /// Every row is marked in the ledger before anything is done with it.
     pub(super) marked: bool,
@@ -33,6 +44,43 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn dispatch(&self) -> DispatchId {
         self.lease.dispatch
+    }
+}
+
+/// The way that a dispatch's notifications of one channel take.
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) lane: Arc<Lane>,
+    pub(super) standing: Arc<Standing>,
+}
+
+impl Route {
+    /// For how long nothing has passed on it; `None` while it is open.
+    pub(super) fn closed_for(&self) -> Option<Duration> {
+        let (lane, identity) = (self.lane.breaker.closed_for(), self.standing.breaker.closed_for());
+        lane.max(identity)
+    }
+}
+
+/// The ways of a dispatch. One that it does not need is the same as another.
+#[derive(Clone)]
+pub(super) struct Routes {
+    pub(super) email: Route,
+    pub(super) slack: Route,
+}
+
+impl Routes {
+    pub(super) const fn of(&self, channel: Channel) -> &Route {
+        match channel {
+            Channel::Email => &self.email,
+            Channel::Slack => &self.slack,
+        }
+    }
+
+    /// Each way once.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Route> {
+        let other = Some(&self.slack).filter(|slack| !Arc::ptr_eq(&slack.lane, &self.email.lane));
+        std::iter::once(&self.email).chain(other)
     }
 }
 
@@ -61,6 +109,11 @@ impl Job {
     /// cause, and none that is marked first.
     pub(super) fn is_ordinary(&self) -> bool {
         self.lane_faults == 0 && !self.work.marked
+    }
+
+    /// The way that it takes.
+    pub(super) fn route(&self) -> &Route {
+        self.work.routes.of(self.row.channel)
     }
 
     pub(super) fn created_at(&self) -> DateTime<Utc> {
@@ -98,7 +151,7 @@ pub(super) struct Ticket {
     /// The outcome was taken back: the dispatch has to read it anew.
     pub(super) reopened: bool,
     /// Held until the commit; nothing is in flight for an outcome that is only taken back.
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<Permit>,
 }
 
 /// Called by the ledger's writer after each commit: frees the permits and tells each dispatch.

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use super::Processor;
 use super::work::Ended;
-use crate::consumer::Verdict;
+use crate::consumer::{DeadLetter, Verdict};
 use crate::domain::{DispatchId, DispatchStatus};
+use crate::message::Reason;
 use crate::repository::Counts;
 
 /// What becomes of a delivery, and of which dispatch it was.
@@ -40,6 +42,43 @@ pub(super) fn leave(dispatch: Option<DispatchId>) -> Judgement {
         verdict: None,
         dispatch,
         ended: None,
+    }
+}
+
+impl Processor {
+    pub(super) fn exhausted(&self, dispatch: DispatchId, starts: u32) -> Judgement {
+        let error = "five starts in a row ended the worker without any outcome".to_owned();
+        Judgement {
+            // Once its ack is proven, a later delivery is none that was lost.
+            dispatch: Some(dispatch),
+            ..self.refuse_after(starts, Reason::Exhausted, error, Some(dispatch))
+        }
+    }
+
+    pub(super) fn refuse(&self, reason: Reason, error: String, dispatch: Option<DispatchId>) -> Judgement {
+        self.refuse_after(0, reason, error, dispatch)
+    }
+
+    fn refuse_after(
+        &self,
+        attempts: u32,
+        reason: Reason,
+        error: String,
+        dispatch: Option<DispatchId>,
+    ) -> Judgement {
+        tracing::warn!(%reason, error, "message refused");
+        let letter = DeadLetter {
+            reason,
+            error,
+            attempts,
+            dispatch,
+            at: (self.engine.now)(),
+        };
+        Judgement {
+            verdict: Some(Verdict::DeadLetter(letter)),
+            dispatch: None,
+            ended: None,
+        }
     }
 }
 

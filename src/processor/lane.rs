@@ -1,74 +1,89 @@
-//! The queue in front of a relay. Dispatches take turns, one notification each, so a giant event does not
-//! starve a small one. What waits here holds no permit.
+//! One relay (or webhook) with those who log in there: what waits for it, whether it passes, and how each
+//! identity stands with it. What waits here holds no permit, and what waits for one lane holds up no other.
 
-use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::job::{Job, Work};
 use super::lease::lock;
+use super::queue::Queue;
+use super::standing::Standing;
+use super::window::LaneId;
+use crate::domain::EmailAddress;
+use crate::mailer::Breaker;
 
-/// One relay with one identity, and what waits for it.
+/// A lane with work that has had no outcome for so long is stalled.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// A relay, and what waits for it.
 pub(super) struct Lane {
+    pub(super) id: LaneId,
+    /// `host:port`, for logs.
+    pub(super) shown: String,
+    pub(super) breaker: Breaker,
+    /// Ends its tasks.
+    pub(super) stop: CancellationToken,
     queue: Mutex<Queue>,
-    /// At least one permit for each waiting job; it may have some left over from jobs that were dropped.
+    /// At least one permit for each waiting job that may be served; it may have some left over from jobs that
+    /// were dropped.
     waiting: Semaphore,
-}
-
-#[derive(Default)]
-struct Queue {
-    turns: VecDeque<Turn>,
-    /// Nobody else is served.
-    alone: Option<Arc<Work>>,
-}
-
-struct Turn {
-    work: Arc<Work>,
-    jobs: VecDeque<Job>,
+    standings: Mutex<Vec<Arc<Standing>>>,
+    born: Instant,
+    /// When something last became of a handover, or something came to wait where nothing did; in milliseconds
+    /// since `born`.
+    moved: AtomicU64,
 }
 
 impl Lane {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(id: LaneId, shown: String, stop: CancellationToken) -> Self {
         Self {
+            id,
+            breaker: Breaker::new(shown.clone()),
+            shown,
+            stop,
             queue: Mutex::default(),
             waiting: Semaphore::new(0),
+            standings: Mutex::default(),
+            born: Instant::now(),
+            moved: AtomicU64::new(0),
         }
     }
 
+    /// How `address` stands here.
+    pub(super) fn standing(&self, address: &EmailAddress) -> (Arc<Standing>, bool) {
+        let mut standings = lock(&self.standings);
+        if let Some(known) = standings.iter().find(|s| s.address == *address) {
+            return (Arc::clone(known), false);
+        }
+        let fresh = Arc::new(Standing::new(address.clone(), &self.shown));
+        standings.push(Arc::clone(&fresh));
+        (fresh, true)
+    }
+
     /// Appends jobs of one dispatch.
-    pub(super) fn push(&self, work: &Arc<Work>, jobs: impl ExactSizeIterator<Item = Job>) {
-        let count = jobs.len();
-        if count == 0 {
-            return;
-        }
+    pub(super) fn push(&self, jobs: Vec<Job>) {
+        let Some(first) = jobs.first() else { return };
+        let standing = Arc::clone(&first.route().standing);
         let mut queue = lock(&self.queue);
-        match queue.turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, work)) {
-            Some(turn) => turn.jobs.extend(jobs),
-            None => queue.turns.push_back(Turn {
-                work: Arc::clone(work),
-                jobs: jobs.collect(),
-            }),
+        if queue.is_empty() {
+            self.note_move();
         }
+        let count = jobs.len();
+        let served = queue.push(&standing, jobs);
         drop(queue);
-        self.waiting.add_permits(count);
+        if served {
+            self.waiting.add_permits(count);
+        }
     }
 
     /// Puts a job that was not handed over back, behind the others of its dispatch: if it is the cause, they
     /// pass in between.
     pub(super) fn requeue(&self, job: Job) {
-        let mut queue = lock(&self.queue);
-        if let Some(turn) = queue.turns.iter_mut().find(|t| Arc::ptr_eq(&t.work, &job.work)) {
-            turn.jobs.push_back(job);
-        } else {
-            let work = Arc::clone(&job.work);
-            queue.turns.push_back(Turn {
-                work,
-                jobs: VecDeque::from([job]),
-            });
-        }
-        drop(queue);
-        self.waiting.add_permits(1);
+        self.push(vec![job]);
     }
 
     /// Waits until something may be there; every return has to be followed by `pop` or `not_now`.
@@ -83,7 +98,7 @@ impl Lane {
         self.waiting.add_permits(1);
     }
 
-    /// The next job, of the dispatch whose turn it is.
+    /// The next job, of the tenant and dispatch whose turn it is.
     pub(super) fn pop(&self) -> Option<Job> {
         lock(&self.queue).next()
     }
@@ -93,64 +108,74 @@ impl Lane {
         self.waiting.available_permits()
     }
 
+    /// The share of the window that those who wait here have together.
+    pub(super) fn weight(&self) -> f64 {
+        lock(&self.queue).weight()
+    }
+
     /// The next job without waiting, if there is one and it may travel among others.
     pub(super) fn pop_ordinary(&self) -> Option<Job> {
         let permit = self.waiting.try_acquire().ok()?;
         let mut queue = lock(&self.queue);
-        let next = queue.turns.front()?.jobs.front();
-        next.filter(|job| job.is_ordinary() && queue.alone.is_none())?;
+        let next = queue.peek().filter(|job| job.is_ordinary());
+        next.filter(|_| !queue.is_alone())?;
         permit.forget();
         queue.next()
     }
 
     /// Takes out all that waits of one start of a dispatch.
     pub(super) fn remove(&self, work: &Arc<Work>) -> Vec<Job> {
-        let mut queue = lock(&self.queue);
-        let index = queue.turns.iter().position(|t| Arc::ptr_eq(&t.work, work));
-        let jobs = index.and_then(|i| queue.turns.remove(i)).map(|turn| turn.jobs);
-        drop(queue);
-        let jobs: Vec<Job> = jobs.unwrap_or_default().into();
-        self.waiting.forget_permits(jobs.len());
+        let (jobs, served) = lock(&self.queue).remove(work);
+        if served {
+            self.waiting.forget_permits(jobs.len());
+        }
         jobs
     }
-}
 
-impl Queue {
-    fn next(&mut self) -> Option<Job> {
-        let index = match &self.alone {
-            Some(work) => self.turns.iter().position(|t| Arc::ptr_eq(&t.work, work))?,
-            None => 0,
-        };
-        let mut turn = self.turns.remove(index)?;
-        let job = turn.jobs.pop_front();
-        if !turn.jobs.is_empty() {
-            self.turns.push_back(turn);
-        }
-        job
+    /// How many jobs of one start of a dispatch wait here.
+    pub(super) fn count(&self, work: &Arc<Work>) -> usize {
+        lock(&self.queue).count(work)
     }
-}
 
-/// A dispatch that is served alone until this is dropped: what ends the process meanwhile is its own doing.
-pub(super) struct Alone {
-    lane: Arc<Lane>,
-}
-
-impl Alone {
-    pub(super) fn new(lane: &Arc<Lane>, work: &Arc<Work>) -> Self {
-        lock(&lane.queue).alone = Some(Arc::clone(work));
-        Self {
-            lane: Arc::clone(lane),
-        }
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.queue).is_empty()
     }
-}
 
-impl Drop for Alone {
-    fn drop(&mut self) {
-        let mut queue = lock(&self.lane.queue);
-        queue.alone = None;
-        // Whoever looked for the others' jobs meanwhile found none.
-        let waiting = queue.turns.iter().map(|turn| turn.jobs.len()).sum();
+    /// Serves the jobs of an identity or lets them wait, as its breaker says.
+    pub(super) fn observe(&self, standing: &Arc<Standing>) {
+        let mut queue = lock(&self.queue);
+        // Under the lock, so that the last one who looks has the last word.
+        let closed = standing.breaker.closed_for().is_some();
+        let moved = queue.hold(standing, closed);
         drop(queue);
-        self.lane.waiting.add_permits(waiting);
+        if closed {
+            self.waiting.forget_permits(moved);
+        } else {
+            self.waiting.add_permits(moved);
+        }
+    }
+
+    /// Nobody but this work is served, or everybody again.
+    pub(super) fn set_alone(&self, work: Option<&Arc<Work>>) {
+        let mut queue = lock(&self.queue);
+        queue.set_alone(work.cloned());
+        // Whoever looked for the others' jobs meanwhile found none.
+        let waiting = if work.is_none() { queue.served() } else { 0 };
+        drop(queue);
+        self.waiting.add_permits(waiting);
+    }
+
+    /// Something became of a handover.
+    pub(super) fn note_move(&self) {
+        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether there is work and nothing has become of any for a while: a relay that hangs, and is not known
+    /// for it yet.
+    pub(super) fn is_stalled(&self) -> bool {
+        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        self.born.elapsed().saturating_sub(moved) >= STALLED && !self.is_empty()
     }
 }

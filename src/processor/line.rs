@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::job::Job;
 use super::way::{Open, quit};
+use super::window::Permit;
 use crate::failpoint;
 use crate::mailer::Handover;
 
@@ -17,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A job whose e-mail is under way.
 pub(super) struct Load {
     pub(super) job: Job,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
     /// Its text may have left.
     pub(super) let_go: AtomicBool,
     /// Denials that were known when it was put on the line.

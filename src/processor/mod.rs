@@ -4,8 +4,10 @@
 mod attend;
 mod compose;
 mod denials;
+mod destination;
 mod doubts;
 mod engine;
+mod fair;
 mod hand;
 mod holder;
 mod intake;
@@ -13,19 +15,29 @@ mod job;
 mod judgement;
 mod known;
 mod lane;
+mod lanes;
 mod lease;
 mod line;
 mod marks;
 mod outcome;
+mod outlet;
 mod pacing;
+mod parking;
+mod planning;
+mod queue;
 mod reading;
+mod routes;
 mod sender;
+mod standing;
 mod start;
 mod sweeper;
+mod users;
 mod way;
+mod window;
 mod work;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
@@ -33,10 +45,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{DeliveryConfig, EmailConfig};
-use crate::consumer::{DeadLetter, Delivery, Verdict};
+use crate::consumer::{Delivery, Verdict};
 use crate::domain::{DispatchId, DispatchStatus};
-use crate::message::{self, EventMessage, Message, Reason};
-use crate::render::Templates;
+use crate::message::{self, Message, Reason};
+use crate::policy::Tenants;
+use crate::render::TemplateSets;
 use crate::repository::{self, Database};
 use engine::{Engine, Machinery};
 use intake::{Intake, take_in};
@@ -50,6 +63,24 @@ pub use judgement::Judgement;
 /// The wall clock, as an argument.
 pub type Clock = fn() -> DateTime<Utc>;
 
+/// What a processor needs.
+pub struct Setup {
+    /// Ledger and audience.
+    pub db: Database,
+    /// How e-mails leave.
+    pub email: EmailConfig,
+    /// How a dispatch is worked off.
+    pub delivery: DeliveryConfig,
+    /// `NOTIFICATIONS_ENABLED`
+    pub pipelines_enabled: bool,
+    /// How many deliveries the broker gives at once.
+    pub prefetch: usize,
+    /// Templates, with those of tenants.
+    pub templates: Arc<TemplateSets>,
+    /// Who has configured what.
+    pub tenants: Tenants,
+}
+
 /// Works deliveries off.
 pub struct Processor {
     engine: Arc<Engine>,
@@ -59,16 +90,10 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// Starts the senders, the ledger's writer and the beats. `stop` ends them, by and by.
-    pub fn start(
-        db: Database,
-        email: &EmailConfig,
-        delivery: DeliveryConfig,
-        templates: Arc<Templates>,
-        now: Clock,
-        stop: &CancellationToken,
-    ) -> Result<Self, StartError> {
-        let (engine, machinery) = Engine::start(db, email, delivery, templates, now, stop)?;
+    /// Starts the ledger's writer and the beats; lanes are opened when they are needed. `stop` ends them, by
+    /// and by.
+    pub fn start(setup: Setup, now: Clock, stop: &CancellationToken) -> Result<Self, StartError> {
+        let (engine, machinery) = Engine::start(setup, now, stop)?;
         Ok(Self {
             engine: Arc::new(engine),
             machinery,
@@ -108,25 +133,27 @@ impl Processor {
 
     /// Works one delivery off. Cancelled only by the stop that it was started with.
     pub async fn process(&self, delivery: &Arc<Delivery>) -> Judgement {
+        let _in_work = InWork::of(&self.engine.in_work);
         match message::parse(&delivery.body) {
             Err(refusal) => self.refuse(refusal.reason, refusal.error, None),
-            Ok(Message::Order(_) | Message::Pipeline(_)) => leave(None),
-            Ok(Message::Event(event)) => {
-                if !event.attachments.is_empty() {
+            Ok(message) => {
+                if let Message::Event(event) = &message
+                    && !event.attachments.is_empty()
+                {
                     tracing::warn!(
                         event.id = %event.event_id,
                         attachments = event.attachments.len(),
                         "attachments are not sent along by this version; the e-mails go without them"
                     );
                 }
-                self.process_event(delivery, &event).await
+                self.process_message(delivery, &message).await
             }
         }
     }
 
-    async fn process_event(&self, delivery: &Arc<Delivery>, event: &EventMessage) -> Judgement {
+    async fn process_message(&self, delivery: &Arc<Delivery>, message: &Message) -> Judgement {
         loop {
-            match take_in(&self.engine, delivery, event, &self.stop).await {
+            match take_in(&self.engine, delivery, message, &self.stop).await {
                 Intake::Mine(claim, began) => {
                     let dispatch = claim.dispatch;
                     match self.work_off(claim, Some(delivery), began).await {
@@ -166,6 +193,7 @@ impl Processor {
                         format!("message_id was used before, for dispatch {dispatch}, with another body");
                     return self.refuse(Reason::MessageIdConflict, error, Some(dispatch));
                 }
+                Intake::Refused(reason, error) => return self.refuse(reason, error, None),
                 Intake::Gone => return leave(None),
                 Intake::Impossible(why) => {
                     tracing::error!(
@@ -212,15 +240,6 @@ impl Processor {
         }
     }
 
-    fn exhausted(&self, dispatch: DispatchId, starts: u32) -> Judgement {
-        let error = "five starts in a row ended the worker without any outcome".to_owned();
-        Judgement {
-            // Once its ack is proven, a later delivery is none that was lost.
-            dispatch: Some(dispatch),
-            ..self.refuse_after(starts, Reason::Exhausted, error, Some(dispatch))
-        }
-    }
-
     /// Waits for a dispatch that another delivery of the same message has started in this process.
     async fn await_ending(&self, dispatch: DispatchId) {
         let ending = lock(&self.endings).get(&dispatch).cloned();
@@ -232,30 +251,20 @@ impl Processor {
             None => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
         }
     }
+}
 
-    fn refuse(&self, reason: Reason, error: String, dispatch: Option<DispatchId>) -> Judgement {
-        self.refuse_after(0, reason, error, dispatch)
+/// Counts a delivery as long as it is in work.
+struct InWork<'a>(&'a AtomicUsize);
+
+impl<'a> InWork<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
     }
+}
 
-    fn refuse_after(
-        &self,
-        attempts: u32,
-        reason: Reason,
-        error: String,
-        dispatch: Option<DispatchId>,
-    ) -> Judgement {
-        tracing::warn!(%reason, error, "message refused");
-        let letter = DeadLetter {
-            reason,
-            error,
-            attempts,
-            dispatch,
-            at: (self.engine.now)(),
-        };
-        Judgement {
-            verdict: Some(Verdict::DeadLetter(letter)),
-            dispatch: None,
-            ended: None,
-        }
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

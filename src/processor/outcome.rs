@@ -76,9 +76,8 @@ fn transient(error: String, number: u32, config: &DeliveryConfig, now: NaiveDate
 
 /// Follows RETRY_SCHEDULE from its first step on, or stays for the operator.
 fn unknown(fault: &Fault, number: u32, config: &DeliveryConfig, now: NaiveDateTime) -> Outcome {
-    debug_assert_eq!(
-        fault.phase,
-        Phase::Dot,
+    debug_assert!(
+        matches!(fault.phase, Phase::Dot | Phase::Webhook),
         "before the dot it is known that nothing was sent"
     );
     let at = match config.on_unknown {

@@ -29,6 +29,8 @@ struct State {
     pause: Duration,
     /// The pause grows once in its own length: connections that were under way together are one refusal.
     changed: Option<Instant>,
+    /// What the other side asked for (Retry-After).
+    not_before: Option<Instant>,
 }
 
 impl Pacing {
@@ -54,13 +56,22 @@ impl Pacing {
         }
     }
 
+    /// The other side asked to be left alone until then.
+    pub(super) fn hold_until(&self, until: Instant) {
+        lock(&self.state).not_before = Some(until);
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
     /// How long a connection waits before its next e-mail.
     pub(super) fn pause(&self) -> Duration {
-        if self.refused.load(Ordering::Relaxed) {
-            lock(&self.state).pause
-        } else {
-            Duration::ZERO
+        if !self.refused.load(Ordering::Relaxed) {
+            return Duration::ZERO;
         }
+        let state = lock(&self.state);
+        let asked = state
+            .not_before
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        state.pause.max(asked.unwrap_or_default())
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) type Reading = Pin<Box<dyn Future<Output = Result<Brought, DbError>> 
 pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
     let lease = Arc::clone(&work.lease);
     let (size, alone) = (engine.config.batch_size, work.quarantined);
-    let domain = work.identity.address.domain().to_owned();
+    let domain = work.plan.identity.address.domain().to_owned();
     let now = (engine.now)().naive_utc();
     let db = engine.db.clone();
     Box::pin(async move {

@@ -7,19 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::attend::drop_job;
 use super::compose::compose;
-use super::denials::Denials;
 use super::job::{Job, Ticket};
 use super::lane::Lane;
 use super::line::{Advanced, Line, Load};
 use super::pacing::Pacing;
 use super::way::{Open, Way, quit};
-use crate::config::DeliveryConfig;
-use crate::mailer::{Breaker, Fault, FaultCause, Handover, Parcel};
+use super::window::{Permit, Window};
+use crate::mailer::{Fault, FaultCause, Handover};
 use crate::repository::{Outcome, Writer};
 
 /// A connection that nothing was handed over on for so long takes its leave.
@@ -35,13 +33,10 @@ pub(super) type Rate = governor::DefaultDirectRateLimiter;
 pub(super) struct Senders {
     pub(super) lane: Arc<Lane>,
     pub(super) way: Way,
-    pub(super) breaker: Arc<Breaker>,
-    pub(super) denials: Denials<Job>,
     pub(super) rate: Option<Rate>,
     pub(super) pacing: Pacing,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) window: Arc<Window>,
     pub(super) writer: Writer<Ticket>,
-    pub(super) config: DeliveryConfig,
     pub(super) connections: usize,
     pub(super) now: super::Clock,
     /// E-mails that the relay took.
@@ -78,12 +73,12 @@ impl Senders {
     }
 
     /// Waits until there is work, a connection, and a permit of W.
-    async fn ready(&self, open: &mut Option<Open>) -> Option<OwnedSemaphorePermit> {
+    async fn ready(&self, open: &mut Option<Open>) -> Option<Permit> {
         if tokio::time::timeout(IDLE, self.lane.wait()).await.is_err() {
             quit(open).await;
             return None;
         }
-        self.breaker.wait().await;
+        self.lane.breaker.wait().await;
         tokio::time::sleep(self.pacing.pause()).await;
         if open.is_none() && !self.connect(open).await {
             return None;
@@ -91,7 +86,7 @@ impl Senders {
         if let Some(rate) = &self.rate {
             rate.until_ready().await;
         }
-        Arc::clone(&self.permits).acquire_owned().await.ok()
+        Some(self.window.acquire(self.lane.id, self.lane.weight()).await)
     }
 
     /// Opens a connection; false when the work it was opened for has to be waited for anew: a connection
@@ -113,7 +108,7 @@ impl Senders {
                 if in_time {
                     self.lane.not_now();
                 }
-                self.breaker.failed(&fault);
+                self.lane.breaker.failed(&fault);
                 return false;
             }
         }
@@ -123,9 +118,10 @@ impl Senders {
     /// Adds what can travel with the e-mails under way: a fair share of what waits, and nothing that would
     /// have to wait for a permit here.
     async fn fill(&self, line: &mut Line) {
-        let passes = || self.breaker.passes() && self.pacing.pause().is_zero() && !self.stop.is_cancelled();
+        let passes =
+            || self.lane.breaker.passes() && self.pacing.pause().is_zero() && !self.stop.is_cancelled();
         while line.takes_more(self.lane.len() / self.connections) && passes() {
-            let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            let Some(permit) = self.window.try_acquire(self.lane.id, self.lane.weight()) else {
                 return;
             };
             if self.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
@@ -142,13 +138,13 @@ impl Senders {
     pub(super) async fn probe(&self) {
         let relay = match &self.way {
             Way::Relay(relay) => Some(relay),
-            Way::Dummy(_) => None,
+            Way::Dummy(_) | Way::Slack(_) => None,
         };
-        self.breaker.probe(relay, &self.stop).await;
+        self.lane.breaker.probe(relay, &self.stop).await;
     }
 
     /// Composes a job's e-mail and puts it on the line.
-    async fn load(&self, line: &mut Line, job: Job, permit: OwnedSemaphorePermit) {
+    async fn load(&self, line: &mut Line, job: Job, permit: Permit) {
         let Some(open) = &mut line.open else {
             return self.lane.requeue(job);
         };
@@ -158,16 +154,10 @@ impl Senders {
         if job.work.marked && !self.mark(&job).await {
             return drop_job(&job);
         }
-        let denials = self.denials.so_far();
+        let denials = job.route().standing.denials.so_far();
         match compose(&job) {
-            Ok((to, email)) => {
-                open.outlet.add(Parcel {
-                    dispatch: job.work.dispatch(),
-                    notification: job.row.id,
-                    from: &job.work.identity.address,
-                    to: &to,
-                    email,
-                });
+            Ok(composed) => {
+                open.outlet.add(&job, composed);
                 line.flying.push_back(Load {
                     job,
                     permit,
@@ -196,6 +186,9 @@ impl Senders {
             None => return self.let_go(line),
         };
         let Some(open) = &mut line.open else { return };
+        if let Some(pause) = open.outlet.take_pause() {
+            self.pacing.hold_until(Instant::now() + pause);
+        }
         let mut blamed = false;
         for handover in handovers {
             let Some(load) = line.flying.pop_front() else {

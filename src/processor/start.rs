@@ -6,16 +6,25 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
-use super::job::Work;
+use super::Processor;
+use super::job::{Routes, Work};
 use super::judgement::log_end;
 use super::lease::{Lease, lock};
+use super::planning::{self, Unready};
 use super::work::{Course, Ended};
-use super::{Processor, intake};
 use crate::consumer::Delivery;
+use crate::domain::{EventId, TenantId, one_line};
 use crate::failpoint;
 use crate::mailer::Letterhead;
 use crate::policy::Plan;
-use crate::repository::{self, Claim, Start, Starting};
+use crate::render::Composer;
+use crate::repository::{self, Claim, Parking, Start, Starting};
+
+/// Seconds until a dispatch whose configuration is wrong is looked at again.
+const SET_ASIDE: i64 = 15;
+
+/// Longest order id in a log line, in characters.
+const MAX_ID: usize = 80;
 
 impl Processor {
     /// Works a claimed dispatch off. An error says why it cannot be worked off by this program at all.
@@ -25,30 +34,24 @@ impl Processor {
         delivery: Option<&Arc<Delivery>>,
         began: Instant,
     ) -> Result<Ended, String> {
-        let Claim {
-            dispatch,
-            token,
+        let (dispatch, starts, held_back) = (claim.dispatch, claim.starts, claim.held_back);
+        let delivered = delivery.map(Arc::clone);
+        let lease = self.engine.leases.hold(dispatch, claim.token, delivered, began);
+        let Prepared {
             plan,
-            created_at,
-            starts,
-        } = claim;
-        let lease = self
-            .engine
-            .leases
-            .hold(dispatch, token, delivery.map(Arc::clone), began);
-        let prepared = Plan::from_text(&plan)
-            .map_err(|e| e.to_string())
-            .and_then(|plan| Ok((intake::compose(&self.engine, &plan, created_at.and_utc())?, plan)));
-        let (composer, plan) = match prepared {
+            composer,
+            routes,
+            weight,
+        } = match self.prepare(&claim).await {
             Ok(prepared) => prepared,
-            Err(why) => {
+            Err(Unprepared::Waits(why)) => return Ok(self.set_aside(&lease, why).await),
+            Err(Unprepared::Never(why)) => {
                 self.engine.give_back(&lease).await;
                 return Err(why);
             }
         };
-        let event_id = plan.facts.event_id().expect("later");
-        let kind = plan.facts.kind().as_str();
-        let starting = self.engine.starting(&lease);
+        let possible = routes.all().any(|route| route.closed_for().is_none());
+        let starting = self.engine.starting(&lease, possible);
         let start = self.engine.look(starting).await;
         if start == Start::Exhausted {
             return Ok(self.give_up(&lease, starting).await);
@@ -62,16 +65,33 @@ impl Processor {
             self.engine.give_back(&lease).await;
             return Ok(Ended::LeaseLost);
         }
-        failpoint::reached_for("s2-begun", &event_id);
-        tracing::info!(dispatch.id = %dispatch, event.id = %event_id, kind = kind, start = starts, "dispatch started");
+        let (event, order) = (plan.facts.event_id(), plan.facts.order_id());
+        failpoint::reached_for("s2-begun", &event.map_or(0, EventId::get));
+        tracing::info!(
+            dispatch.id = %dispatch,
+            event.id = event.map(EventId::get),
+            order.id = order.map(|id| one_line(id.as_str(), MAX_ID)),
+            tenant.id = plan.tenant.as_ref().map(TenantId::as_str),
+            kind = plan.facts.kind().as_str(),
+            start = starts,
+            "dispatch started"
+        );
         let (done, committed) = mpsc::unbounded_channel();
         let work = Arc::new(Work {
             lease,
-            letterhead: Letterhead::new(&plan.identity, composer.subject()),
+            letterhead: Letterhead::to_lists(
+                &plan.identity,
+                composer.subject(),
+                &plan.lists.to,
+                &plan.lists.cc,
+            ),
             composer,
-            event_id: event_id,
-            identity: plan.identity,
-            unsubscribe_url: self.engine.unsubscribe_url.clone(),
+            config: self.engine.delivery_of(&plan),
+            plan,
+            held_back,
+            weight,
+            routes,
+            unsubscribe_url: self.engine.email.unsubscribe_url.clone(),
             marked: starting.hold || start == Start::Quarantined,
             quarantined: start == Start::Quarantined,
             fruitful: AtomicBool::new(false),
@@ -89,6 +109,43 @@ impl Processor {
             .await;
         log_end(dispatch, &ended, began);
         Ok(ended)
+    }
+
+    /// What the work on a claimed dispatch needs besides its lease.
+    async fn prepare(&self, claim: &Claim) -> Result<Prepared, Unprepared> {
+        let plan = Plan::from_text(&claim.plan).map_err(|e| Unprepared::Never(e.to_string()))?;
+        let created_at = claim.created_at.and_utc();
+        let made = planning::compose(&self.engine, &plan, created_at, claim.held_back).await;
+        let composer = made.map_err(|unready| match unready {
+            Unready::Configuration(why) => Unprepared::Waits(why),
+            Unready::Program(why) => Unprepared::Never(why),
+        })?;
+        let engine = Arc::clone(&self.engine);
+        // It reads files.
+        let find = move || {
+            let routes = engine.routes(&plan).map_err(Unprepared::Waits)?;
+            let weight = engine.tenants.weight(plan.tenant.as_ref());
+            Ok((plan, routes, weight))
+        };
+        let found = tokio::task::spawn_blocking(find).await;
+        let (plan, routes, weight) = found.map_err(|e| Unprepared::Never(e.to_string()))??;
+        Ok(Prepared {
+            plan,
+            composer,
+            routes,
+            weight,
+        })
+    }
+
+    /// What the dispatch needs is wrongly configured now: it waits in the ledger until that is mended, and says
+    /// why.
+    async fn set_aside(&self, lease: &Lease, why: String) -> Ended {
+        tracing::error!(dispatch.id = %lease.dispatch, error = why, "a dispatch waits until its configuration is mended");
+        let parking = Parking {
+            why: Some(why),
+            wait: chrono::Duration::seconds(SET_ASIDE),
+        };
+        self.engine.park(lease, parking).await
     }
 
     /// Closes a dispatch that nothing came of.
@@ -111,6 +168,21 @@ impl Processor {
             }
         }
     }
+}
+
+struct Prepared {
+    plan: Plan,
+    composer: Composer,
+    routes: Routes,
+    weight: f64,
+}
+
+/// Why a claimed dispatch is not worked on.
+enum Unprepared {
+    /// Not before somebody mends a configuration.
+    Waits(String),
+    /// Not by this program.
+    Never(String),
 }
 
 /// A dispatch in work. However that ends, a panic included, nobody beats for it any more and whoever waits

@@ -62,20 +62,8 @@ impl Sweeper {
                 .await;
             keep(&mut claims, claimed, began);
         }
-        if engine.breaker.closed_for().is_some() {
-            return Ok(claims);
-        }
-        let now = (engine.now)().naive_utc();
         let longest = engine.longest_wait();
-        let due = engine
-            .db
-            .read(move |conn| repository::due(conn, now, longest))
-            .await;
-        let due = due.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the sweeper cannot read what is due");
-            Vec::new()
-        });
-        for dispatch in due.into_iter().take(room.saturating_sub(claims.len())) {
+        for dispatch in due(engine, room.saturating_sub(claims.len())).await {
             let (began, who) = (Instant::now(), engine.claimant(false));
             let taken = engine
                 .db
@@ -111,6 +99,43 @@ impl Sweeper {
         self.watched = watched;
         Ok(orphans)
     }
+}
+
+/// Up to `room` waiting dispatches whose time has come and that can go on.
+async fn due(engine: &Engine, room: usize) -> Vec<DispatchId> {
+    let now = (engine.now)().naive_utc();
+    let longest = engine.longest_wait();
+    let shut = engine.lanes.users.shut();
+    let senders = shut
+        .iter()
+        .filter(|(sender, channels)| engine.is_shut(sender, channels));
+    let without: Vec<String> = senders.map(|(sender, _)| sender.clone()).collect();
+    let due = engine
+        .db
+        .read(move |conn| {
+            let mut passing = Vec::new();
+            for due in repository::due(conn, now, longest, &without)? {
+                if passing.len() >= room {
+                    break;
+                }
+                let passes = match shut.get(&due.sender) {
+                    None => true,
+                    Some(shut) => {
+                        let ways = repository::ways(conn, due.dispatch)?;
+                        ways.is_empty() || ways.iter().any(|way| !shut.contains(way))
+                    }
+                };
+                if passes {
+                    passing.push(due.dispatch);
+                }
+            }
+            Ok(passing)
+        })
+        .await;
+    due.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the sweeper cannot read what is due");
+        Vec::new()
+    })
 }
 
 /// A claim that one answer refuses costs the others nothing.
@@ -156,6 +181,8 @@ impl Processor {
                 Err(error) => tracing::warn!(%error, "the sweeper cannot read the ledger"),
             }
             self.forget().await;
+            self.engine.lanes.retire();
+            self.look_at_files().await;
         }
         while swept.join_next().await.is_some() {}
     }
@@ -174,6 +201,19 @@ impl Processor {
             .await;
         if let Err(error) = gone {
             tracing::warn!(%error, "old dispatches cannot be removed");
+        }
+    }
+
+    /// Takes note of configuration that was changed.
+    async fn look_at_files(&self) {
+        let engine = Arc::clone(&self.engine);
+        let now = std::time::SystemTime::from((engine.now)());
+        let looked = tokio::task::spawn_blocking(move || {
+            engine.tenants.refresh(now);
+            engine.templates.refresh();
+        });
+        if looked.await.is_err() {
+            tracing::error!("looking at configuration files failed unexpectedly");
         }
     }
 

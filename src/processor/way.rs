@@ -1,17 +1,22 @@
-//! The way to a relay, and the connections on it.
+//! The way to a relay or webhook, and the connections on it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::mailer::{Dummy, Fault, Outlet, Relay};
+use super::outlet::Outlet;
+use crate::mailer::{self, Dummy, Fault, Relay};
+use crate::slack::Webhook;
 
 /// After so long, or so many e-mails, a connection is renewed.
 const LONGEST_OPEN: Duration = Duration::from_hours(1);
 const MOST_HANDED: u32 = 10_000;
 
-/// Where the e-mails of a lane go.
+/// Where the notifications of a lane go.
 pub(super) enum Way {
     /// To a relay.
     Relay(Relay),
+    /// To a webhook.
+    Slack(Arc<Webhook>),
     /// Nowhere, or into a folder.
     Dummy(Dummy),
 }
@@ -20,8 +25,12 @@ impl Way {
     /// A connection, up to AUTH.
     pub(super) async fn connect(&self) -> Result<Outlet, Fault> {
         match self {
-            Self::Dummy(dummy) => Ok(Outlet::Dummy(dummy.clone(), None)),
-            Self::Relay(relay) => Ok(Outlet::Smtp(Box::new(relay.connect().await?))),
+            Self::Dummy(dummy) => Ok(Outlet::Mail(mailer::Outlet::Dummy(dummy.clone(), None))),
+            Self::Slack(webhook) => Ok(Outlet::slack(webhook)),
+            Self::Relay(relay) => {
+                let conversation = Box::new(relay.connect().await?);
+                Ok(Outlet::Mail(mailer::Outlet::Smtp(conversation)))
+            }
         }
     }
 }

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::engine::Engine;
 use super::hand::Hand;
 use super::job::{Done, How, Job, Work};
-use super::lane::Alone;
+use super::lanes::Alone;
 use super::outcome::LONGEST_DELAY;
 use super::reading::{self, Brought, Reading, Stage};
-use crate::domain::{DispatchStatus, NotificationId};
+use crate::domain::{Channel, DispatchStatus, NotificationId};
 use crate::failpoint;
 use crate::repository::{self, Counts, DbError, End};
 
@@ -26,14 +26,8 @@ pub(super) const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 /// How often a dispatch that reads nothing looks whether its lease is to be trusted again.
 const TRUST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How long commits are waited for after everything was cut off.
-const ABORTED: Duration = Duration::from_secs(3);
-
 /// Between two looks for rows that are due.
 const SOONEST: Duration = Duration::from_millis(20);
-
-/// How often an interrupted dispatch looks for jobs that came back to the lane.
-const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// How the work on a dispatch ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,13 +46,13 @@ pub(super) enum Ended {
 
 /// One dispatch in work.
 pub(super) struct Course {
-    engine: Arc<Engine>,
-    work: Arc<Work>,
-    done: mpsc::UnboundedReceiver<Vec<Done>>,
-    hand: Hand,
-    stage: Stage,
+    pub(super) engine: Arc<Engine>,
+    pub(super) work: Arc<Work>,
+    pub(super) done: mpsc::UnboundedReceiver<Vec<Done>>,
+    pub(super) hand: Hand,
+    pub(super) stage: Stage,
     next_due: Option<Instant>,
-    reading: Option<Reading>,
+    pub(super) reading: Option<Reading>,
     /// In quarantine, until a whole window has passed.
     alone: Option<Alone>,
     committed: usize,
@@ -71,7 +65,7 @@ impl Course {
         done: mpsc::UnboundedReceiver<Vec<Done>>,
     ) -> Self {
         let stage = Stage::Resume(NotificationId(0));
-        let alone = work.quarantined.then(|| Alone::new(&engine.lane, &work));
+        let alone = work.quarantined.then(|| Alone::new(&engine.lanes, &work));
         Self {
             alone,
             committed: 0,
@@ -99,8 +93,7 @@ impl Course {
                 }
                 self.read_on();
             }
-            let closed = self.engine.breaker.closed_for();
-            if closed.is_some_and(|long| long >= self.engine.config.park_after) {
+            if self.is_stuck() {
                 return self.leave(Ended::Parked).await;
             }
             let lease = Arc::clone(&self.work.lease);
@@ -127,7 +120,7 @@ impl Course {
         }
     }
 
-    fn is_through(&self) -> bool {
+    pub(super) fn is_through(&self) -> bool {
         self.stage == Stage::Read && self.hand.is_empty() && self.next_due.is_none()
     }
 
@@ -165,14 +158,16 @@ impl Course {
             lane_faults: 0,
             passed_then: 0,
         });
-        self.engine.lane.push(work, jobs.collect::<Vec<_>>().into_iter());
+        let (email, slack): (Vec<Job>, Vec<Job>) = jobs.partition(|job| job.row.channel == Channel::Email);
+        self.work.routes.email.lane.push(email);
+        self.work.routes.slack.lane.push(slack);
         if let Some(at) = brought.next_due {
             self.wake_at(at);
         }
     }
 
     /// Takes note of what left the hand; false when the lease turned out to be somebody else's.
-    fn settle(&mut self, list: &[Done]) -> bool {
+    pub(super) fn settle(&mut self, list: &[Done]) -> bool {
         let mut mine = true;
         for done in list {
             self.hand.leave(done.id);
@@ -205,7 +200,7 @@ impl Course {
         self.next_due = Some(self.next_due.map_or(at, |other| other.min(at)));
     }
 
-    async fn finish(&mut self) -> Result<End, DbError> {
+    pub(super) async fn finish(&mut self) -> Result<End, DbError> {
         let lease = Arc::clone(&self.work.lease);
         let now = (self.engine.now)().naive_utc();
         failpoint::reached("s6-before");
@@ -221,63 +216,12 @@ impl Course {
         Ok(end)
     }
 
-    /// Told to stop, or to park: what waits in the lane stays open in the ledger, what is under way is waited for,
-    /// and the lease is given back. If that was all, the dispatch ends as usual.
-    async fn leave(mut self, how: Ended) -> Ended {
-        if let Some(reading) = self.reading.take() {
-            let brought = reading.await;
-            self.hand.take(Vec::new());
-            if let Ok(Brought { rows, stage, .. }) = brought {
-                self.stage = if rows.is_empty() { stage } else { Stage::Pages };
-            }
-        }
-        let mut patience = Instant::now();
-        loop {
-            if !self.engine.abort.is_cancelled() {
-                patience = Instant::now();
-            }
-            for job in self.engine.lane.remove(&self.work) {
-                self.stage = Stage::Resume(NotificationId(0));
-                self.hand.leave(job.row.id);
-            }
-            // After an abort the ledger may never answer.
-            if self.hand.is_empty() || self.engine.abort.is_cancelled() && patience.elapsed() > ABORTED {
-                break;
-            }
-            match tokio::time::timeout(DRAIN_PAUSE, self.done.recv()).await {
-                Ok(Some(list)) if !self.settle(&list) => return self.abandon(),
-                _ => {}
-            }
-        }
-        if self.is_through()
-            && let Ok(End::Reached(status, counts)) = self.finish().await
-        {
-            return Ended::Reached(status, counts);
-        }
-        if how == Ended::Parked {
-            let lease = Arc::clone(&self.work.lease);
-            let now = (self.engine.now)().naive_utc();
-            let parked = self
-                .engine
-                .db
-                .write(move |c| repository::park(c, lease.dispatch, lease.token, now));
-            if parked.await.is_ok() {
-                self.engine.leases.drop_lease(&self.work.lease);
-                return Ended::Parked;
-            }
-        }
-        self.engine.give_back(&self.work.lease).await;
-        if how == Ended::Parked {
-            Ended::LeaseLost
-        } else {
-            how
-        }
-    }
-
     /// Stops at once: nothing is written any more under this lease.
-    fn abandon(self) -> Ended {
+    pub(super) fn abandon(self) -> Ended {
         self.work.lease.give_up();
-        self.engine.lane.remove(&self.work);
+        for route in self.work.routes.all() {
+            route.lane.remove(&self.work);
+        }
         self.engine.leases.drop_lease(&self.work.lease);
         Ended::LeaseLost
     }

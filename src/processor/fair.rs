@@ -1,0 +1,60 @@
+//! Whose turn it is: stride scheduling (Waldspurger and Weihl, 1995). Whoever has something to do is served
+//! in proportion to its weight, and whoever comes back after a pause is neither ahead nor behind.
+
+/// What is shared among all who take turns: where they are.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    at: f64,
+}
+
+/// One that takes turns; the one with the least `pass` is next.
+#[derive(Debug)]
+pub(super) struct Stride {
+    pub(super) pass: f64,
+    weight: f64,
+}
+
+impl Stride {
+    /// It has something to do from now on.
+    pub(super) fn new(round: &Round, weight: f64) -> Self {
+        let pass = round.at;
+        Self {
+            pass,
+            weight: weight.max(f64::MIN_POSITIVE),
+        }
+    }
+
+    /// It has something to do again.
+    pub(super) fn wake(&mut self, round: &Round, weight: f64) {
+        self.pass = self.pass.max(round.at);
+        self.weight = weight.max(f64::MIN_POSITIVE);
+    }
+
+    /// It was served.
+    pub(super) fn served(&mut self, round: &mut Round) {
+        round.at = self.pass;
+        self.pass += self.weight.recip();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_by_weight_and_nobody_saves_turns_up() {
+        let mut round = Round::default();
+        let mut two = [Stride::new(&round, 1.0), Stride::new(&round, 3.0)];
+        let serve = |round: &mut Round, two: &mut [Stride; 2]| {
+            let next = usize::from(two[1].pass < two[0].pass);
+            two[next].served(round);
+            next
+        };
+        let served: usize = (0..400).map(|_| serve(&mut round, &mut two)).sum();
+        assert!((299..=301).contains(&served), "{served}");
+        (0..1000).for_each(|_| two[1].served(&mut round));
+        two[0].wake(&round, 1.0);
+        let served: usize = (0..400).map(|_| serve(&mut round, &mut two)).sum();
+        assert!((297..=301).contains(&served), "a pause gives no claim: {served}");
+    }
+}
