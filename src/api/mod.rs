@@ -6,6 +6,7 @@ mod health;
 mod notifications;
 mod problem;
 mod retry;
+mod tenants;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::consumer::BrokerStatus;
+use crate::policy::Tenants;
 use crate::repository::Database;
 use problem::Problem;
 
@@ -39,6 +41,8 @@ pub struct Api {
     pub migrated: watch::Receiver<bool>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerStatus>,
+    /// Who has configured what.
+    pub tenants: Tenants,
     /// Required as bearer token when set.
     pub token: Option<SecretString>,
 }
@@ -50,6 +54,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/notifications/{id}", get(notifications::one))
         .route("/api/v1/notifications/retry/{id}", post(retry::notification))
         .route("/api/v1/dispatches/{id}/retry", post(retry::dispatch))
+        .route("/api/v1/tenants/{id}/effective", get(tenants::effective))
         .layer(axum::middleware::from_fn_with_state(
             api.clone(),
             auth::require_token,

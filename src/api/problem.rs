@@ -79,6 +79,12 @@ impl Problem {
         )
     }
 
+    /// 500: a fault of this program.
+    pub(super) fn unexpected() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "urn:herald:unexpected", "Something went wrong here", None)
+    }
+
     /// 401.
     pub(super) fn unauthorized() -> Self {
         let detail = Some("send the API token as `Authorization: Bearer …`".to_owned());

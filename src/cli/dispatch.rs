@@ -10,8 +10,8 @@ use super::{CLOCK, Failure, load_config, open_database, quiet_logs};
 use crate::consumer::{Delivery, Verdict};
 use crate::domain::NotificationStatus;
 use crate::message::{self, Message};
+use crate::policy::Tenants;
 use crate::processor::{Judgement, Processor};
-use crate::render::Templates;
 use crate::repository::{self, Database};
 use crate::shutdown::Shutdown;
 
@@ -22,16 +22,16 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let config = load_config()?;
     let _guard = quiet_logs(&config.log)?;
     let body = read(file)?;
-    let templates = Templates::load(config.templates_dir.as_deref());
-    let templates = Arc::new(templates.map_err(|e| Failure::Usage(e.to_string()))?);
     let db = open_database(&config).await?;
     let shutdown = Shutdown::new();
     shutdown
         .listen()
         .map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
     let stop = shutdown.stopping();
-    let processor = Processor::start(db.clone(), &config.email, config.delivery, templates, CLOCK, stop)
-        .map_err(|e| Failure::Usage(e.to_string()))?;
+    let tenants = Tenants::new(&config.notifications, &config.environment);
+    let templates = super::templates(&config, &tenants)?;
+    let setup = super::setup(&config, db.clone(), templates, tenants);
+    let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
 
     let (delivery, _verdict) = Delivery::local(&config.broker.queue, body, None);
     let delivery = Arc::new(delivery);

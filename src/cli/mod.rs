@@ -15,16 +15,21 @@ mod progress;
 mod retry;
 mod run;
 mod status;
+mod tenant;
 mod test_data;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
 
 use crate::config::{Config, LogConfig};
 use crate::failpoint;
+use crate::policy::Tenants;
+use crate::processor::Setup;
+use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
 use crate::telemetry::{self, Console, Guard};
 use arguments::{Command, Herald};
@@ -68,6 +73,7 @@ pub fn herald() -> ExitCode {
             Command::Status { dispatch, json } => status::status(dispatch, json).await,
             Command::Retry(what) => retry::retry(what).await,
             Command::DeadLetters(what) => dead_letters::dead_letters(what).await,
+            Command::Tenant { id, json } => tenant::tenant(&id, json),
             Command::Preview { template, format } => preview::preview(&template, format),
             Command::Doctor { json } => doctor::doctor(json).await,
         }
@@ -129,6 +135,25 @@ async fn open_database(config: &Config) -> Result<Database, Failure> {
     let db = Database::new(&config.database)?;
     db.migrate().await?;
     Ok(db)
+}
+
+/// The templates, those of tenants beside their configuration.
+fn templates(config: &Config, tenants: &Tenants) -> Result<Arc<TemplateSets>, Failure> {
+    let sets = TemplateSets::new(config.templates_dir.as_deref(), Some(tenants.folder()));
+    sets.map(Arc::new).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+/// What the processor needs, from the configuration.
+fn setup(config: &Config, db: Database, templates: Arc<TemplateSets>, tenants: Tenants) -> Setup {
+    Setup {
+        db,
+        email: config.email.clone(),
+        delivery: config.delivery.clone(),
+        pipelines_enabled: config.notifications.enabled,
+        prefetch: config.broker.prefetch.into(),
+        templates,
+        tenants,
+    }
 }
 
 async fn migrate() -> Result<(), Failure> {

@@ -9,10 +9,11 @@ use tokio_retry::strategy::{ExponentialBackoff, jitter};
 
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
-use crate::config::Config;
+use crate::config::{Config, NotificationsConfig};
 use crate::consumer::AmqpSource;
+use crate::policy::Tenants;
 use crate::processor::Processor;
-use crate::render::Templates;
+use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Console};
@@ -26,8 +27,9 @@ pub(super) async fn run() -> Result<(), Failure> {
     let colour = std::io::stdout().is_terminal();
     let _guard =
         telemetry::init(&config.log, Console::Stdout, colour).map_err(|e| Failure::Usage(e.to_string()))?;
-    let templates = Templates::load(config.templates_dir.as_deref());
-    let templates = Arc::new(templates.map_err(|e| Failure::Usage(e.to_string()))?);
+    let tenants = Tenants::load(&config.notifications, &config.environment, CLOCK().into());
+    let templates = super::templates(&config, &tenants)?;
+    warn_of_opened(&config.notifications);
     let shutdown = Shutdown::new();
     shutdown
         .listen()
@@ -52,6 +54,7 @@ pub(super) async fn run() -> Result<(), Failure> {
             db: db.clone(),
             migrated,
             broker,
+            tenants: tenants.clone(),
             token: config.http.token.clone(),
         };
         tokio::spawn(api::serve(listener, api, shutdown.now().child_token()));
@@ -61,19 +64,19 @@ pub(super) async fn run() -> Result<(), Failure> {
         return Ok(());
     }
     ready.send_replace(true);
-    work(config, source, db, templates, &shutdown).await
+    work(config, source, db, (templates, tenants), &shutdown).await
 }
 
 async fn work(
     config: Config,
     source: AmqpSource,
     db: Database,
-    templates: Arc<Templates>,
+    (templates, tenants): (Arc<TemplateSets>, Tenants),
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let stop = shutdown.stopping();
-    let processor = Processor::start(db.clone(), &config.email, config.delivery, templates, CLOCK, stop)
-        .map_err(|e| Failure::Usage(e.to_string()))?;
+    let setup = super::setup(&config, db.clone(), templates, tenants);
+    let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
     let working = worker::run(source, processor, db, shutdown, config.shutdown_grace);
     let at_once = async {
         shutdown.now().cancelled().await;
@@ -86,6 +89,16 @@ async fn work(
             Ok(())
         }
         () = at_once => Err(Failure::Failed("stopped at once".into())),
+    }
+}
+
+/// Webhooks are a way out of this machine's network: hosts that are opened for them are said aloud.
+fn warn_of_opened(config: &NotificationsConfig) {
+    if !config.insecure_hosts.is_empty() {
+        tracing::warn!(
+            hosts = config.insecure_hosts.join(", "),
+            "SLACK_ALLOW_INSECURE_HOSTS: webhooks may be at these hosts, over http and at private addresses"
+        );
     }
 }
 

@@ -8,6 +8,7 @@ use lapin::BasicProperties;
 use lapin::message::BasicGetMessage;
 use serde_json::json;
 
+use crate::support::configs::Configs;
 use crate::support::database::Kind;
 use crate::support::rabbit::header;
 use crate::support::smtp::{Action, At, Options};
@@ -23,6 +24,7 @@ fn refused_for(reason: Reason) -> Option<Vec<u8>> {
         Reason::UnknownType => Some(br#"{"type": "PARTY", "event_id": 7}"#.to_vec()),
         Reason::InvalidField => Some(br#"{"type": "UPDATED", "event_id": 0}"#.to_vec()),
         Reason::TooLarge => Some(vec![b' '; (1 << 20) + 1]),
+        Reason::TenantConfig => Some(br#"{"type": "UPDATED", "event_id": 7, "tenant_id": "acme"}"#.to_vec()),
         Reason::MessageIdConflict | Reason::Exhausted => None,
     }
 }
@@ -39,9 +41,11 @@ async fn dead_letter(reason: Reason) -> Dead {
     };
     let stage = Stage::new(Kind::Sqlite, options).await;
     stage.db.add_people(7, 1);
+    let configs = Configs::new();
+    configs.raw("acme", b"{}");
     match (reason, refused_for(reason)) {
         (_, Some(body)) => {
-            let worker = stage.settings().start().await;
+            let worker = configs.of(stage.settings()).start().await;
             stage.rabbit.publish(&body, BasicProperties::default()).await;
             let letter = stage.rabbit.wait_dead().await;
             stage.end(worker).await;

@@ -30,6 +30,7 @@ diesel::table! {
     notifications {
         id -> BigInt,
         dispatch_id -> Text,
+        channel -> Text,
         recipient -> Nullable<Text>,
         name -> Text,
         message_id -> Text,
@@ -47,6 +48,7 @@ diesel::table! {
         message_id -> Nullable<Text>,
         event_id -> Nullable<BigInt>,
         status -> Text,
+        error -> Nullable<Text>,
         starts -> Integer,
         vain_starts -> Integer,
         ack_proven -> Bool,
@@ -71,6 +73,7 @@ pub enum Kind {
 pub struct Row {
     pub id: i64,
     pub dispatch_id: String,
+    pub channel: String,
     pub recipient: Option<String>,
     pub name: String,
     pub message_id: String,
@@ -99,6 +102,7 @@ pub struct Dispatch {
     pub message_id: Option<String>,
     pub event_id: Option<i64>,
     pub status: String,
+    pub error: Option<String>,
     pub starts: i32,
     pub vain_starts: i32,
     pub ack_proven: bool,

@@ -5,6 +5,7 @@
 pub mod certs;
 pub mod clock;
 pub mod command;
+pub mod configs;
 pub mod database;
 pub mod link;
 pub mod mail;
@@ -16,6 +17,7 @@ pub mod proxy;
 pub mod rabbit;
 pub mod relay;
 pub mod relays;
+pub mod slack;
 pub mod smtp;
 pub mod stage;
 pub mod watch;
