@@ -39,6 +39,7 @@ pub async fn run(
     let processor = Arc::new(processor);
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&processor).sweep());
+    tasks.spawn(Arc::clone(&processor).steer());
     let (acked, proofs) = mpsc::channel(PROOFS);
     let prover = tokio::spawn(prove(proofs, db));
     loop {

@@ -41,6 +41,21 @@ pub(super) enum Command {
     },
     /// Put failed or unknown notifications back to work
     Retry(Retry),
+    /// Let a dispatch rest: nobody of it is mailed until it is resumed; its message is acked
+    Pause {
+        /// Its id
+        dispatch: DispatchId,
+    },
+    /// End a pause: a running worker takes the dispatch up
+    Resume {
+        /// Its id
+        dispatch: DispatchId,
+    },
+    /// End a dispatch for good: whoever was not mailed yet will not be
+    Cancel {
+        /// Its id
+        dispatch: DispatchId,
+    },
     /// Look into the dead-letter queue, replay or drop what is there; needs no running worker
     #[command(subcommand)]
     DeadLetters(DeadLetters),

@@ -14,6 +14,7 @@ use crate::policy::Tenants;
 use crate::processor::{Judgement, Processor};
 use crate::repository::{self, Database};
 use crate::shutdown::Shutdown;
+use tokio::sync::watch;
 
 /// Between two looks at the progress.
 const TICK: Duration = Duration::from_millis(200);
@@ -30,7 +31,7 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let stop = shutdown.stopping();
     let tenants = Tenants::new(&config.notifications, &config.environment);
     let templates = super::templates(&config, &tenants)?;
-    let setup = super::setup(&config, db.clone(), templates, tenants);
+    let setup = super::setup(&config, db.clone(), templates, tenants, watch::Sender::default());
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
 
     let (delivery, _verdict) = Delivery::local(&config.broker.queue, body, None);

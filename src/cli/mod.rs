@@ -15,6 +15,7 @@ mod progress;
 mod retry;
 mod run;
 mod status;
+mod steer;
 mod tenant;
 mod test_data;
 
@@ -24,11 +25,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
+use tokio::sync::watch;
 
 use crate::config::{Config, LogConfig};
 use crate::failpoint;
 use crate::policy::Tenants;
-use crate::processor::Setup;
+use crate::processor::{RelayView, Setup};
 use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
 use crate::telemetry::{self, Console, Guard};
@@ -72,6 +74,9 @@ pub fn herald() -> ExitCode {
             Command::Dispatch { file } => dispatch::dispatch(&file).await,
             Command::Status { dispatch, json } => status::status(dispatch, json).await,
             Command::Retry(what) => retry::retry(what).await,
+            Command::Pause { dispatch } => steer::steer(dispatch, steer::Wish::Pause).await,
+            Command::Resume { dispatch } => steer::steer(dispatch, steer::Wish::Resume).await,
+            Command::Cancel { dispatch } => steer::steer(dispatch, steer::Wish::Cancel).await,
             Command::DeadLetters(what) => dead_letters::dead_letters(what).await,
             Command::Tenant { id, json } => tenant::tenant(&id, json),
             Command::Preview { template, format } => preview::preview(&template, format),
@@ -144,7 +149,13 @@ fn templates(config: &Config, tenants: &Tenants) -> Result<Arc<TemplateSets>, Fa
 }
 
 /// What the processor needs, from the configuration.
-fn setup(config: &Config, db: Database, templates: Arc<TemplateSets>, tenants: Tenants) -> Setup {
+fn setup(
+    config: &Config,
+    db: Database,
+    templates: Arc<TemplateSets>,
+    tenants: Tenants,
+    relays: watch::Sender<Vec<RelayView>>,
+) -> Setup {
     Setup {
         db,
         email: config.email.clone(),
@@ -153,6 +164,7 @@ fn setup(config: &Config, db: Database, templates: Arc<TemplateSets>, tenants: T
         prefetch: config.broker.prefetch.into(),
         templates,
         tenants,
+        relays,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::api::{self, Api};
 use crate::config::{Config, NotificationsConfig};
 use crate::consumer::AmqpSource;
 use crate::policy::Tenants;
-use crate::processor::Processor;
+use crate::processor::{Processor, RelayView};
 use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
 use crate::shutdown::Shutdown;
@@ -44,6 +44,7 @@ pub(super) async fn run() -> Result<(), Failure> {
     );
     let consuming = shutdown.stopping();
     let (ready, migrated) = watch::channel(false);
+    let relays = watch::Sender::default();
     let (source, broker) = AmqpSource::start(&config.broker, consuming);
     if let Some(addr) = config.http.addr {
         let listener = api::bind(addr)
@@ -64,18 +65,21 @@ pub(super) async fn run() -> Result<(), Failure> {
         return Ok(());
     }
     ready.send_replace(true);
-    work(config, source, db, (templates, tenants), &shutdown).await
+    work(config, source, db, (templates, tenants, relays), &shutdown).await
 }
+
+/// What the processor has besides the configuration.
+type Shown = (Arc<TemplateSets>, Tenants, watch::Sender<Vec<RelayView>>);
 
 async fn work(
     config: Config,
     source: AmqpSource,
     db: Database,
-    (templates, tenants): (Arc<TemplateSets>, Tenants),
+    (templates, tenants, relays): Shown,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let stop = shutdown.stopping();
-    let setup = super::setup(&config, db.clone(), templates, tenants);
+    let setup = super::setup(&config, db.clone(), templates, tenants, relays);
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
     let working = worker::run(source, processor, db, shutdown, config.shutdown_grace);
     let at_once = async {

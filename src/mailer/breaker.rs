@@ -39,6 +39,8 @@ struct State {
     probe_after: Duration,
     /// When the lane first closed since something passed.
     down_since: Option<Instant>,
+    /// What was last said against it since something passed.
+    complaint: Option<String>,
 }
 
 impl Breaker {
@@ -52,6 +54,7 @@ impl Breaker {
                 not_before: None,
                 probe_after: PROBE.0,
                 down_since: None,
+                complaint: None,
             }),
             closed: watch::Sender::new(None),
         }
@@ -66,6 +69,11 @@ impl Breaker {
     /// Whether nothing is wrong.
     pub fn passes(&self) -> bool {
         !self.failing.load(Ordering::Relaxed)
+    }
+
+    /// What was last said against the lane since something passed: the relay's reply, or why there was none.
+    pub fn complaint(&self) -> Option<String> {
+        self.lock().complaint.clone()
     }
 
     /// Tells when the lane closes and opens.
@@ -97,7 +105,7 @@ impl Breaker {
         }
         let mut state = self.lock();
         (state.failures, state.not_before, state.probe_after) = (0, None, PROBE.0);
-        state.down_since = None;
+        (state.down_since, state.complaint) = (None, None);
         self.closed.send_replace(None);
         drop(state);
         tracing::info!(relay = self.relay, "the relay is back");
@@ -116,6 +124,7 @@ impl Breaker {
             .min(BACKOFF.1);
         state.failures += 1;
         state.not_before = Some(now + wait);
+        state.complaint = Some(fault.to_string());
         let failures = state.failures;
         self.failing.store(true, Ordering::Relaxed);
         drop(state);
@@ -139,6 +148,7 @@ impl Breaker {
             tracing::error!(relay = self.relay, %reply, "the relay denies everybody: the lane is closed; nobody is failed for it");
         }
         self.failing.store(true, Ordering::Relaxed);
+        self.lock().complaint = Some(reply.to_string());
         self.close();
     }
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::job::{Ticket, committed};
 use super::lanes::Lanes;
 use super::lease::{Lease, Leases};
 use super::work::Ended;
-use super::{Clock, Setup, holder};
+use super::{Clock, RelayView, Setup, holder};
 use crate::config::{DeliveryConfig, EmailConfig, OnUnknown};
-use crate::domain::LeaseToken;
+use crate::domain::{DispatchStatus, LeaseToken};
 use crate::mailer::{Relay, RelayConfigError};
 use crate::policy::{Plan, Surroundings, Tenants};
 use crate::render::TemplateSets;
-use crate::repository::{self, Claimant, Database, Parking, Start, Starting, Writer};
+use crate::repository::{self, Claimant, Database, Parking, Start, Starting, Wanted, Writer};
 
 /// Shared by everything that works on dispatches.
 pub(super) struct Engine {
@@ -28,6 +29,7 @@ pub(super) struct Engine {
     pub(super) templates: Arc<TemplateSets>,
     pub(super) tenants: Tenants,
     pub(super) lanes: Arc<Lanes>,
+    pub(super) relays: watch::Sender<Vec<RelayView>>,
     pub(super) leases: Leases,
     /// Held by the one dispatch that is in quarantine.
     pub(super) quarantine: tokio::sync::Mutex<()>,
@@ -76,6 +78,7 @@ impl Engine {
             prefetch,
             templates,
             tenants,
+            relays,
         } = setup;
         if !email.dummy {
             // What cannot work is known at once.
@@ -103,6 +106,7 @@ impl Engine {
             email,
             templates,
             tenants,
+            relays,
             lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),
@@ -202,6 +206,29 @@ impl Engine {
         }
         self.give_back(lease).await;
         Ended::LeaseLost
+    }
+
+    /// Sees to what an operator wants of a dispatch of ours.
+    pub(super) async fn obey(&self, lease: &Lease, wanted: Wanted) -> Ended {
+        let (dispatch, token) = (lease.dispatch, lease.token);
+        let now = (self.now)().naive_utc();
+        let obeyed = self
+            .db
+            .write(move |conn| repository::obey(conn, dispatch, token, wanted, now));
+        match obeyed.await {
+            Ok(counts) => {
+                self.leases.drop_lease(lease);
+                match wanted {
+                    Wanted::Paused => Ended::Steered(wanted),
+                    Wanted::Cancelled => Ended::Reached(DispatchStatus::Cancelled, counts),
+                }
+            }
+            Err(error) => {
+                tracing::warn!(dispatch.id = %dispatch, %error, "a wish cannot be seen to yet; it is looked at again");
+                self.give_back(lease).await;
+                Ended::LeaseLost
+            }
+        }
     }
 
     /// Gives a lease back, so that whoever comes next need not wait.

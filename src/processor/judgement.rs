@@ -92,6 +92,9 @@ pub(super) fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
         Ended::Parked => {
             tracing::warn!(dispatch.id = %dispatch, seconds, "dispatch parked: it goes on when its relay does");
         }
+        Ended::Steered(_) => {
+            tracing::info!(dispatch.id = %dispatch, seconds, "dispatch paused: it goes on when it is resumed");
+        }
         Ended::Exhausted(starts) => {
             tracing::error!(dispatch.id = %dispatch, starts, "dispatch given up");
         }

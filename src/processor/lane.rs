@@ -64,6 +64,11 @@ impl Lane {
         (fresh, true)
     }
 
+    /// All who send here.
+    pub(super) fn standings(&self) -> Vec<Arc<Standing>> {
+        lock(&self.standings).clone()
+    }
+
     /// Appends jobs of one dispatch.
     pub(super) fn push(&self, jobs: Vec<Job>) {
         let Some(first) = jobs.first() else { return };

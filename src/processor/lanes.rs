@@ -145,6 +145,14 @@ impl Lanes {
         });
     }
 
+    /// Those that are open.
+    pub(super) fn all(&self) -> Vec<Arc<Lane>> {
+        lock(&self.open)
+            .values()
+            .map(|entry| Arc::clone(&entry.lane))
+            .collect()
+    }
+
     /// Whether there is another lane that something could be handed over on.
     pub(super) fn are_several(&self) -> bool {
         lock(&self.open).len() > 1

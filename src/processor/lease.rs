@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::Delivery;
 use crate::domain::{DispatchId, LeaseToken};
-use crate::repository::{self, Database};
+use crate::repository::{self, Database, Wanted};
 
 /// A lease that this process holds, or held.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Lease {
     pub(super) token: LeaseToken,
     trusted_until: Mutex<Instant>,
     lost: CancellationToken,
+    wanted: watch::Sender<Option<Wanted>>,
 }
 
 impl Lease {
@@ -27,6 +29,7 @@ impl Lease {
             token,
             trusted_until: Mutex::new(trusted_until),
             lost: CancellationToken::new(),
+            wanted: watch::Sender::new(None),
         }
     }
 
@@ -38,6 +41,16 @@ impl Lease {
     /// Ends when somebody else has taken it.
     pub(super) async fn lost(&self) {
         self.lost.cancelled().await;
+    }
+
+    /// Ends when an operator wants something of the dispatch.
+    pub(super) async fn wanted(&self) -> Wanted {
+        let mut wanted = self.wanted.subscribe();
+        match wanted.wait_for(Option::is_some).await.map(|wanted| *wanted) {
+            Ok(Some(wanted)) => wanted,
+            // The sender is this very value.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Says that somebody else has it.
@@ -107,6 +120,21 @@ impl Leases {
         {
             running.remove(&lease.dispatch);
         }
+    }
+
+    /// Tells those who work on these dispatches here what is wanted of them.
+    pub(super) fn steer(&self, wanted: &[(DispatchId, Wanted)]) {
+        let running = lock(&self.running);
+        for (dispatch, wanted) in wanted {
+            if let Some(entry) = running.get(dispatch) {
+                entry.lease.wanted.send_replace(Some(*wanted));
+            }
+        }
+    }
+
+    /// Whether this process works on anything.
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.running).is_empty()
     }
 
     /// Whether this process works on `dispatch`, and what has become of its deliveries.

@@ -30,8 +30,10 @@ mod routes;
 mod sender;
 mod standing;
 mod start;
+mod steering;
 mod sweeper;
 mod users;
+mod view;
 mod way;
 mod window;
 mod work;
@@ -59,6 +61,7 @@ use work::{DATABASE_PAUSE, Ended};
 
 pub use engine::StartError;
 pub use judgement::Judgement;
+pub use view::{IdentityView, RelayState, RelayView};
 
 /// The wall clock, as an argument.
 pub type Clock = fn() -> DateTime<Utc>;
@@ -79,6 +82,8 @@ pub struct Setup {
     pub templates: Arc<TemplateSets>,
     /// Who has configured what.
     pub tenants: Tenants,
+    /// Where the lanes are shown to people.
+    pub relays: watch::Sender<Vec<RelayView>>,
 }
 
 /// Works deliveries off.
@@ -158,7 +163,7 @@ impl Processor {
                     let dispatch = claim.dispatch;
                     match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
-                        Ok(Ended::Parked) => return acked(dispatch),
+                        Ok(Ended::Parked | Ended::Steered(_)) => return acked(dispatch),
                         Ok(Ended::Exhausted(starts)) => return self.exhausted(dispatch, starts),
                         Ok(Ended::Stopped) => return leave(Some(dispatch)),
                         Ok(Ended::LeaseLost) => {}

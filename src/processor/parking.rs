@@ -73,6 +73,9 @@ impl Course {
         {
             return Ended::Reached(status, counts);
         }
+        if let Ended::Steered(wanted) = how {
+            return self.engine.obey(&self.work.lease, wanted).await;
+        }
         if how == Ended::Parked {
             let parking = Parking {
                 why: None,

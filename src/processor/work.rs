@@ -18,7 +18,7 @@ use super::outcome::LONGEST_DELAY;
 use super::reading::{self, Brought, Reading, Stage};
 use crate::domain::{Channel, DispatchStatus, NotificationId};
 use crate::failpoint;
-use crate::repository::{self, Counts, DbError, End};
+use crate::repository::{self, Counts, DbError, End, Wanted};
 
 /// Waits between tries while the database is away.
 pub(super) const DATABASE_PAUSE: Duration = Duration::from_millis(500);
@@ -36,6 +36,8 @@ pub(super) enum Ended {
     Reached(DispatchStatus, Counts),
     /// It cannot go on now; the ledger owns the rest: ack.
     Parked,
+    /// An operator wanted it to rest or to end: ack.
+    Steered(Wanted),
     /// Nothing ever came of it, after so many starts: closed.
     Exhausted(u32),
     /// Told to stop before its end; the lease was given back.
@@ -101,6 +103,7 @@ impl Course {
                 biased;
                 () = stop.cancelled() => return self.leave(Ended::Stopped).await,
                 () = lease.lost() => return self.abandon(),
+                wanted = lease.wanted() => return self.leave(Ended::Steered(wanted)).await,
                 Some(list) = self.done.recv() => {
                     if !self.settle(&list) {
                         return self.abandon();

@@ -12,6 +12,7 @@ use super::lease::{TIMED, under};
 use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
 use super::start::unmark;
+use super::steer::obey_at_rest;
 use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
 
 /// How many notifications of a dispatch have which status.
@@ -107,6 +108,7 @@ pub fn finish(
     if status.is_closed() && counts.of(NotificationStatus::Sent) == 0 {
         cooldown::release(conn, dispatch, now)?;
     }
+    obey_at_rest(conn, dispatch, now)?;
     Ok(End::Reached(status, counts))
 }
 
@@ -186,5 +188,6 @@ pub fn park(
     if parked != 1 {
         return Err(DbError::LeaseLost);
     }
-    unmark(conn, dispatch)
+    unmark(conn, dispatch)?;
+    obey_at_rest(conn, dispatch, now)
 }

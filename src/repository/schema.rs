@@ -51,6 +51,7 @@ diesel::table! {
         acking -> Nullable<Text>,
         sender -> Text,
         held_back -> BigInt,
+        wanted -> Nullable<Text>,
         has_delivery -> Bool,
         ack_proven -> Bool,
         starts -> Integer,

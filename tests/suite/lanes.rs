@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::configs::Configs;
@@ -129,6 +130,47 @@ async fn tenants_take_turns() {
     assert!(
         (35..=70).contains(&beside),
         "{beside} of 200 beside a weight of 3"
+    );
+    worker.sigterm();
+    drop(worker);
+    stage.rabbit.clean().await;
+}
+
+/// More messages for dead relays than the broker gives at once: they are parked rather than keeping others out.
+#[rstest]
+#[case::says_no(At::Greeting, Action::ReplyAndClose("421 not now"))]
+#[case::says_nothing(At::Greeting, Action::Hang)]
+#[tokio::test]
+async fn a_crowd_for_a_dead_relay_keeps_nobody_out(#[case] at: At, #[case] action: Action) {
+    let stage = Stage::new(Kind::Sqlite, Options::default()).await;
+    let dead = SmtpServer::start(Options::default().at(at, action)).await;
+    let configs = Configs::new();
+    configs.tenant("dead", &own_relay(&dead, 1.0));
+    stage.db.add_people(1, 5);
+    stage.db.add_numbered(2, "lucky", 10);
+    stage.db.add_numbered(3, "first", 1);
+    let worker = configs
+        .of(stage.settings())
+        .set("LAVINMQ_PREFETCH", 3)
+        .start()
+        .await;
+    // The other lane is known.
+    stage.rabbit.send(&event(3, "lucky")).await;
+    stage.db.wait_count("sent", 1).await;
+    for _ in 0..6 {
+        stage.rabbit.send(&event(1, "dead")).await;
+    }
+    stage.rabbit.send(&event(2, "lucky")).await;
+    stage.db.wait_count("sent", 11).await;
+    // Nobody of theirs is failed for it, and each message is in the ledger.
+    let all = async || (stage.db.dispatches().len() == 8).then_some(());
+    until("all messages in the ledger", LIMIT, all).await;
+    assert!(
+        stage
+            .db
+            .rows()
+            .iter()
+            .all(|row| row.status == "sent" || row.attempts == 0)
     );
     worker.sigterm();
     drop(worker);

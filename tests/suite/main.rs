@@ -26,6 +26,7 @@ mod round_trips;
 mod scripted;
 mod slack;
 mod slack_limits;
+mod steering;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;
