@@ -1,6 +1,9 @@
 //! Whose turn it is: stride scheduling (Waldspurger and Weihl, 1995). Whoever has something to do is served
 //! in proportion to its weight, and whoever comes back after a pause is neither ahead nor behind.
 
+/// The least weight that counts: a smaller one would take its turn for all time to come.
+const LEAST: f64 = 0.01;
+
 /// What is shared among all who take turns: where they are.
 #[derive(Debug, Default)]
 pub(super) struct Round {
@@ -20,14 +23,14 @@ impl Stride {
         let pass = round.at;
         Self {
             pass,
-            weight: weight.max(f64::MIN_POSITIVE),
+            weight: weight.max(LEAST),
         }
     }
 
     /// It has something to do again.
     pub(super) fn wake(&mut self, round: &Round, weight: f64) {
         self.pass = self.pass.max(round.at);
-        self.weight = weight.max(f64::MIN_POSITIVE);
+        self.weight = weight.max(LEAST);
     }
 
     /// It was served.
@@ -40,6 +43,14 @@ impl Stride {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_weight_is_no_eternity() {
+        let mut round = Round::default();
+        let mut nothing = Stride::new(&round, 0.0);
+        (0..10).for_each(|_| nothing.served(&mut round));
+        assert!(nothing.pass <= 1_000.0, "{}", nothing.pass);
+    }
 
     #[test]
     fn shares_are_by_weight_and_nobody_saves_turns_up() {
