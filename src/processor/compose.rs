@@ -24,11 +24,11 @@ pub(super) enum Composed {
 
 /// The whole e-mail or post, or why this notification can never be one. A panic on the way is this one's alone.
 pub(super) fn compose(job: &Job) -> Result<Composed, String> {
-    let composed = match job.row.channel {
-        Channel::Email => catch_unwind(AssertUnwindSafe(|| email(job))),
-        Channel::Slack => catch_unwind(AssertUnwindSafe(|| post(job))),
+    let (what, composed) = match job.row.channel {
+        Channel::Email => ("e-mail", catch_unwind(AssertUnwindSafe(|| email(job)))),
+        Channel::Slack => ("post", catch_unwind(AssertUnwindSafe(|| post(job)))),
     };
-    composed.unwrap_or_else(|_| Err("composing this notification failed unexpectedly".into()))
+    composed.unwrap_or_else(|_| Err(format!("composing this {what} failed unexpectedly")))
 }
 
 fn post(job: &Job) -> Result<Composed, String> {

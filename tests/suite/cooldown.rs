@@ -104,7 +104,8 @@ async fn a_failure_releases_it() {
         (2, 1, 0)
     );
     stage.rabbit.send(&failure("daily")).await;
-    stage.db.wait_count("suppressed", 1).await;
+    stage.db.wait_dispatches(4, &["completed", "failed"]).await;
+    assert_eq!(stage.db.count("suppressed"), 1);
     stage.end(worker).await;
 }
 
