@@ -30,5 +30,6 @@ mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod tenant_commands;
 mod tenants;
 mod tls;
