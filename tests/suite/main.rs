@@ -4,6 +4,7 @@ mod acks;
 mod api;
 mod bad_messages;
 mod bad_participants;
+mod beside;
 mod broker;
 mod commands;
 mod cooldown;
