@@ -23,6 +23,17 @@ pub(crate) struct Manner {
     pub(crate) delay: Duration,
     /// Whether it offers CHUNKING (RFC 3030).
     pub(crate) chunking: bool,
+    /// Where it stops to answer and keeps its connections.
+    pub(crate) hang: Option<Hang>,
+}
+
+/// Where a sink hangs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hang {
+    /// Before it has said anything.
+    Greeting,
+    /// At each final dot, after so many e-mails.
+    Dot(u64),
 }
 
 /// What it has seen.
@@ -42,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) groups: u64,
     /// Commands out of order or unknown.
     pub(crate) errors: u64,
+    /// It hangs.
+    pub(crate) hangs: bool,
     /// The first and the last e-mail's arrival, by the domain of its recipient.
     pub(crate) arrivals: HashMap<String, (Instant, Instant)>,
 }
@@ -130,6 +143,9 @@ async fn converse(stream: TcpStream, manner: Manner, clock: &Clock, seen: &Mutex
     let mut input = Vec::with_capacity(1 << 16);
     let mut replies = b"220 sink ESMTP\r\n".to_vec();
     let mut hops = 2;
+    if matches!(manner.hang, Some(Hang::Greeting)) {
+        return hang(&stream, seen).await;
+    }
     loop {
         if !replies.is_empty() {
             lock(seen).groups += 1;
@@ -146,8 +162,32 @@ async fn converse(stream: TcpStream, manner: Manner, clock: &Clock, seen: &Mutex
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        let used = session.take(&input, &mut replies, &mut lock(seen));
+        let (used, last) = {
+            let mut seen = lock(seen);
+            let before = seen.emails;
+            let used = session.take(&input, &mut replies, &mut seen);
+            (used, (seen.emails > before).then_some(seen.emails))
+        };
+        if let (Some(Hang::Dot(passed)), Some(last)) = (manner.hang, last)
+            && last > passed
+        {
+            return hang(&stream, seen).await;
+        }
         input.drain(..used);
         input.reserve(1 << 16);
+    }
+}
+
+/// Takes what comes and says nothing any more.
+async fn hang(stream: &TcpStream, seen: &Mutex<Seen>) -> io::Result<()> {
+    lock(seen).hangs = true;
+    let mut thrown_away = [0; 1 << 12];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut thrown_away) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
     }
 }

@@ -73,6 +73,7 @@ async fn run(servers: &Servers, options: &Options, kind: Kind, latency: f64) -> 
     let manner = Manner {
         delay: Duration::from_secs_f64(latency / 1000.0),
         chunking: options.chunking,
+        ..Manner::default()
     };
     let mut scene = Scene::start(servers, options, kind, manner, n, std::iter::empty()).await?;
     let profiler = profile(options, scene.worker.pid())?;

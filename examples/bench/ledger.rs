@@ -30,6 +30,7 @@ impl Kind {
 }
 
 /// A database that nobody else uses.
+#[derive(Clone)]
 pub(crate) struct Ledger {
     pub(crate) url: String,
     db: Database,

@@ -3,6 +3,7 @@
 
 mod fairness;
 mod first;
+mod hang;
 mod job;
 mod ledger;
 mod machine;
@@ -56,7 +57,12 @@ fn tell(line: &str) {
 fn serve(port: u16, options: &Options) -> Fallible<()> {
     let delay = Duration::from_secs_f64(options.latency.first().copied().unwrap_or_default() / 1000.0);
     let chunking = options.chunking;
-    let sink = Sink::start(port, Manner { delay, chunking })?;
+    let manner = Manner {
+        delay,
+        chunking,
+        ..Manner::default()
+    };
+    let sink = Sink::start(port, manner)?;
     tell(&format!(
         "listening on {}; Enter shows the counts",
         sink.address()
@@ -77,6 +83,7 @@ async fn measure(options: &Options) -> Fallible<()> {
             Scenario::Job => report.jobs = job::all(&servers, options).await?,
             Scenario::First => report.first = Some(first::measure(&servers, options).await?),
             Scenario::Fairness => report.fairness = Some(fairness::measure(&servers, options).await?),
+            Scenario::Hang => report.hang = hang::measure(&servers, options).await?,
         }
     }
     report.put(options)

@@ -15,6 +15,8 @@ pub(crate) enum Scenario {
     First,
     /// Small events beside a giant one.
     Fairness,
+    /// One tenant's e-mails while another one's relay hangs.
+    Hang,
 }
 
 #[derive(Debug, Parser)]
@@ -41,7 +43,7 @@ pub(crate) struct Options {
     /// The relay offers CHUNKING.
     #[arg(long)]
     pub(crate) chunking: bool,
-    /// What to measure; all three unless named.
+    /// What to measure; all four unless named.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<Scenario>,
     /// Participants of the giant event.
@@ -88,7 +90,7 @@ impl Options {
         }
     }
 
-    /// Small events, and tries for the first e-mail.
+    /// Small events, and tries of what is tried several times.
     pub(crate) fn tries(&self, usual: u32) -> u32 {
         if self.quick { usual.div_ceil(5) } else { usual }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Fallible;
 use crate::scene::Servers;
@@ -57,7 +57,21 @@ impl Queue {
     }
 
     pub(crate) async fn publish(&self, event: i64, message_id: &str) -> Fallible<()> {
-        let body = format!(r#"{{"type":"UPDATED","event_id":{event}}}"#);
+        self.publish_for(event, None, message_id).await
+    }
+
+    /// A tenant's message.
+    pub(crate) async fn publish_for(
+        &self,
+        event: i64,
+        tenant: Option<&str>,
+        message_id: &str,
+    ) -> Fallible<()> {
+        let mut message = json!({"type": "UPDATED", "event_id": event});
+        if let Some(tenant) = tenant {
+            message["tenant_id"] = tenant.into();
+        }
+        let body = message.to_string();
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_message_id(message_id.into());

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::fairness::Fairness;
 use crate::first::PARTICIPANTS;
+use crate::hang::{self, EMAILS};
 use crate::job::{Figures, Row};
 use crate::options::Options;
 use crate::{Fallible, machine};
@@ -19,6 +20,7 @@ pub(crate) struct Report {
     pub(crate) jobs: Vec<Row>,
     pub(crate) first: Option<Vec<f64>>,
     pub(crate) fairness: Option<Fairness>,
+    pub(crate) hang: Vec<hang::Row>,
 }
 
 impl Report {
@@ -70,6 +72,7 @@ impl Report {
         if let Some(fairness) = &self.fairness {
             fair(&mut text, fairness, options.giant());
         }
+        beside(&mut text, &self.hang);
         text
     }
 }
@@ -116,6 +119,26 @@ fn fair(text: &mut String, fairness: &Fairness, giant: u64) {
             "| {what} | {:.0} ms | {:.0} ms |",
             median(&values),
             highest(&values)
+        );
+    }
+}
+
+/// The first row is what the others are compared to.
+fn beside(text: &mut String, rows: &[hang::Row]) {
+    let Some(alone) = rows.first() else { return };
+    let _ = writeln!(
+        text,
+        "\n| {} e-mails of one tenant, {} tries | median | worst | times as long |\n|---|---|---|---|",
+        thousands(EMAILS),
+        alone.took.len()
+    );
+    for row in rows {
+        let (median, worst, alone) = (median(&row.took), highest(&row.took), median(&alone.took));
+        let factor = median / alone;
+        let _ = writeln!(
+            text,
+            "| {} | {median:.0} ms | {worst:.0} ms | {factor:.2} |",
+            row.way
         );
     }
 }

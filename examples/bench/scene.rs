@@ -47,6 +47,11 @@ impl Servers {
                 .collect::<Result<_, _>>()?,
         })
     }
+
+    /// The folder of tenants' folders.
+    pub(crate) fn configs(&self) -> PathBuf {
+        self.work.join("configs")
+    }
 }
 
 /// An idle worker.
@@ -130,11 +135,10 @@ impl Scene {
     pub(crate) async fn end(self, emails: u64, recipients: u64) -> Fallible<()> {
         // A late copy would show now.
         sleep(Duration::from_millis(300)).await;
-        self.worker.stop().await?;
-        let rows = self.ledger.rows().await?;
-        let left = self.queue.left().await?;
-        let seen = self.sink.seen().clone();
-        self.queue.delete().await?;
+        let (ledger, sink) = (self.ledger.clone(), self.sink.clone());
+        let left = self.close().await?;
+        let rows = ledger.rows().await?;
+        let seen = sink.seen().clone();
         let told = u64::try_from(seen.recipients.len())?;
         if (seen.emails, told, seen.errors, left) == (emails, recipients, 0, 0) && rows == (emails, emails) {
             return Ok(());
@@ -147,6 +151,14 @@ impl Scene {
         )
         .into())
     }
+
+    /// Ends the worker, whatever there was left to do; how many messages are left.
+    pub(crate) async fn close(self) -> Fallible<u32> {
+        self.worker.stop().await?;
+        let left = self.queue.left().await?;
+        self.queue.delete().await?;
+        Ok(left)
+    }
 }
 
 fn environment(
@@ -157,6 +169,7 @@ fn environment(
     queue: &str,
 ) -> Fallible<Vec<(String, String)>> {
     let port = sink.address().port().to_string();
+    let configs = servers.configs().join("notifications").display().to_string();
     let connections = options.connections.to_string();
     let mut environment: Vec<(String, String)> = [
         ("LAVINMQ_URL", servers.amqp.as_str()),
@@ -168,6 +181,9 @@ fn environment(
         ("SMTP_USE_TLS", "false"),
         ("SMTP_CONNECTIONS", &connections),
         ("FROM_EMAIL", "notifications@example.com"),
+        ("NOTIFICATIONS_CONFIG_PATH", &configs),
+        // What hangs is not waited for at the end.
+        ("SHUTDOWN_GRACE", "2s"),
         ("HTTP_ADDR", ""),
         ("LOG_FILE", ""),
     ]

@@ -76,7 +76,12 @@ pub(super) enum Command {
         format: Format,
     },
     /// Check configuration, templates, database, broker and relay: one line each, exit 1 if one fails
+    ///
+    /// Nothing is mailed or shown anywhere.
     Doctor {
+        /// Check what is configured for this tenant instead: its files, templates, relay and webhook
+        #[arg(long, value_name = "ID")]
+        tenant: Option<TenantId>,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -80,7 +80,7 @@ pub fn herald() -> ExitCode {
             Command::DeadLetters(what) => dead_letters::dead_letters(what).await,
             Command::Tenant { id, json } => tenant::tenant(&id, json),
             Command::Preview { template, format } => preview::preview(&template, format),
-            Command::Doctor { json } => doctor::doctor(json).await,
+            Command::Doctor { tenant, json } => doctor::doctor(tenant.as_ref(), json).await,
         }
     }))
 }

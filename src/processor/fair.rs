@@ -1,7 +1,8 @@
 //! Whose turn it is: stride scheduling (Waldspurger and Weihl, 1995). Whoever has something to do is served
 //! in proportion to its weight, and whoever comes back after a pause is neither ahead nor behind.
 
-/// The least weight that counts: a smaller one would take its turn for all time to come.
+/// Nobody weighs less: no tenant may, and a lane whose jobs were all taken back while it waited for a turn
+/// has no weight at all. A turn as long as that would carry everybody to where single turns no longer count.
 const LEAST: f64 = 0.01;
 
 /// What is shared among all who take turns: where they are.
@@ -67,5 +68,21 @@ mod tests {
         two[0].wake(&round, 1.0);
         let served: usize = (0..400).map(|_| serve(&mut round, &mut two)).sum();
         assert!((297..=301).contains(&served), "a pause gives no claim: {served}");
+    }
+
+    #[test]
+    fn a_turn_of_no_weight_costs_nobody_his() {
+        let mut round = Round::default();
+        let mut none = Stride::new(&round, 0.0);
+        none.served(&mut round);
+        none.served(&mut round);
+        let mut two = [Stride::new(&round, 1.0), Stride::new(&round, 1.0)];
+        let mut served = [0, 0];
+        for _ in 0..100 {
+            let next = usize::from(two[1].pass < two[0].pass);
+            two[next].served(&mut round);
+            served[next] += 1;
+        }
+        assert_eq!(served, [50, 50]);
     }
 }

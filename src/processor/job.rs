@@ -31,6 +31,8 @@ pub(super) struct Work {
     /// As the tenant wants it.
     pub(super) config: Arc<DeliveryConfig>,
     pub(super) routes: Routes,
+    /// The sweeper took it up: no message is held for it.
+    pub(super) swept: bool,
     pub(super) unsubscribe_url: Option<UrlTemplate>,
     /// Every row is marked in the ledger before anything is done with it.
     pub(super) marked: bool,
@@ -70,6 +72,14 @@ pub(super) struct Routes {
 }
 
 impl Routes {
+    /// One way for everything.
+    pub(super) fn one(way: Route) -> Self {
+        Self {
+            email: way.clone(),
+            slack: way,
+        }
+    }
+
     pub(super) const fn of(&self, channel: Channel) -> &Route {
         match channel {
             Channel::Email => &self.email,

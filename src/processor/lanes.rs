@@ -83,11 +83,17 @@ impl Lanes {
     }
 
     /// The lane to `destination`, if it is open.
-    pub(super) fn known(&self, key: &str) -> Option<Arc<Lane>> {
+    fn known(&self, key: &str) -> Option<Arc<Lane>> {
         let mut open = lock(&self.open);
         let entry = open.get_mut(key)?;
         entry.used = Instant::now();
         Some(Arc::clone(&entry.lane))
+    }
+
+    /// Whether `key` leads to this lane.
+    pub(super) fn is(&self, key: &str, lane: &Arc<Lane>) -> bool {
+        let open = lock(&self.open);
+        open.get(key).is_some_and(|entry| Arc::ptr_eq(&entry.lane, lane))
     }
 
     fn open(&self, key: String, destination: &Destination) -> Result<Arc<Lane>, String> {

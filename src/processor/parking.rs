@@ -17,25 +17,39 @@ const ABORTED: Duration = Duration::from_secs(3);
 const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
 impl Course {
-    /// Whether nothing of it can go on and it is better parked: what is in hand waits for lanes that have
+    /// Whether nothing of it can go on and it is better parked: what is left of it waits for lanes that have
     /// been closed for `PARK_AFTER`, or whose configuration was changed; or they are closed or stalled while its
-    /// message keeps others from being taken.
+    /// message keeps others from being taken, or no message is held for it at all.
     pub(super) fn is_stuck(&self) -> bool {
         let work = &self.work;
         let crowded = self.engine.is_crowded() && self.engine.lanes.are_several();
         let mut waiting = 0;
-        let mut stuck = false;
+        let (mut stuck, mut open) = (false, false);
         for route in work.routes.all() {
             let long = route.closed_for();
             let parked = long.is_some_and(|long| long >= self.engine.config.park_after);
-            let pressed = crowded && (long.is_some() || route.lane.is_stalled());
+            let pressed = (crowded || work.swept) && (long.is_some() || route.lane.is_stalled());
             if parked || pressed || (long.is_some() && self.engine.has_other_routes(&work.plan, &work.routes))
             {
                 stuck = true;
                 waiting += route.lane.count(work);
+            } else {
+                open = true;
             }
         }
-        stuck && waiting == self.hand.len()
+        // What was not read yet, or is to be tried again, may be for the lane that is open.
+        stuck && waiting == self.hand.len() && !(open && self.may_bring_more())
+    }
+
+    /// Whether reading brings more notifications than are in hand.
+    fn may_bring_more(&self) -> bool {
+        self.reading.is_some() || self.next_due.is_some() || self.stage != Stage::Read && self.has_room()
+    }
+
+    /// In quarantine: whether all that could be handed over waits for lanes that do not pass.
+    pub(super) fn waits_for_lanes(&self) -> bool {
+        let mut routes = self.work.routes.all();
+        routes.all(|route| route.closed_for().is_some() || route.lane.is_stalled())
     }
 
     /// Told to stop, or to park: what waits in the lane stays open in the ledger, what is under way is waited for,

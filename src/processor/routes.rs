@@ -1,13 +1,14 @@
 //! From a plan's sender to the relay and the webhook that its dispatch uses now. What is configured now counts,
 //! not what was when the dispatch was accepted: a password that was mended is the one that is used.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::destination::Destination;
 use super::engine::Engine;
 use super::job::Routes;
 use crate::domain::Channel;
-use crate::policy::{Plan, Sender, TenantConfig};
+use crate::policy::{Facts, Plan, Sender, TenantConfig};
 
 impl Engine {
     /// The ways of a dispatch, opened where that is needed. Reads files.
@@ -16,19 +17,21 @@ impl Engine {
     /// Why there is no way now: what configured it is gone or wrong.
     pub(super) fn routes(&self, plan: &Plan) -> Result<Routes, String> {
         let config = self.configured(&plan.sender)?;
-        let identity = &plan.identity.address;
-        let email = self.lanes.route(&self.relay(config.as_deref()), identity)?;
-        let sender = plan.sender.to_string();
-        self.lanes.users.note(sender.clone(), Channel::Email, &email);
-        let slack = match (&plan.slack, &config) {
-            (Some(_), Some(config)) => {
-                let slack = self.lanes.route(&self.webhook(config)?, identity)?;
-                self.lanes.users.note(sender, Channel::Slack, &slack);
-                slack
-            }
-            _ => email.clone(),
+        let open = |channel| {
+            let destination = self.destination(channel, config.as_deref())?;
+            let route = self.lanes.route(&destination, &plan.identity.address)?;
+            self.lanes.users.note(plan.sender.to_string(), channel, &route);
+            Ok::<_, String>(route)
         };
-        Ok(Routes { email, slack })
+        let slack = plan.slack.as_ref().map(|_| open(Channel::Slack)).transpose()?;
+        match slack {
+            Some(slack) if !mails(plan) => Ok(Routes::one(slack)),
+            Some(slack) => Ok(Routes {
+                email: open(Channel::Email)?,
+                slack,
+            }),
+            None => Ok(Routes::one(open(Channel::Email)?)),
+        }
     }
 
     /// Whether the lanes that `routes` would give now are other ones: somebody has changed the configuration.
@@ -36,16 +39,30 @@ impl Engine {
         let Ok(config) = self.configured(&plan.sender) else {
             return false;
         };
-        let is_other = |destination: &Destination, lane| {
-            self.lanes
-                .known(&destination.key())
-                .is_none_or(|known| !Arc::ptr_eq(&known, lane))
-        };
-        let other_relay = is_other(&self.relay(config.as_deref()), &routes.email.lane);
-        let webhook = config
-            .filter(|_| plan.slack.is_some())
-            .and_then(|c| self.webhook(&c).ok());
-        other_relay || webhook.is_some_and(|webhook| is_other(&webhook, &routes.slack.lane))
+        let ways = [
+            (Channel::Email, mails(plan)),
+            (Channel::Slack, plan.slack.is_some()),
+        ];
+        let mut used = ways.into_iter().filter(|(_, used)| *used).map(|(way, _)| way);
+        used.any(|way| {
+            let destination = self.destination(way, config.as_deref());
+            destination.is_ok_and(|there| !self.lanes.is(&there.key(), &routes.of(way).lane))
+        })
+    }
+
+    /// For each sender the channels on which nothing passes now. A lane that a sender's configuration no longer
+    /// leads to says nothing of it.
+    pub(super) fn shut(&self) -> HashMap<String, Vec<Channel>> {
+        let mut shut: HashMap<String, Vec<Channel>> = HashMap::new();
+        for (name, channel, lane) in self.lanes.users.shut() {
+            let sender = name.parse::<Sender>().map_err(|e| e.to_string());
+            let config = sender.and_then(|sender| self.configured(&sender));
+            let now = config.and_then(|config| self.destination(channel, config.as_deref()));
+            if now.is_ok_and(|now| self.lanes.is(&now.key(), &lane)) {
+                shut.entry(name).or_default().push(channel);
+            }
+        }
+        shut
     }
 
     /// Whether nothing of a sender can go out while these channels are shut.
@@ -65,6 +82,13 @@ impl Engine {
         }
     }
 
+    fn destination(&self, channel: Channel, config: Option<&TenantConfig>) -> Result<Destination, String> {
+        match channel {
+            Channel::Email => Ok(self.relay(config)),
+            Channel::Slack => self.webhook(config),
+        }
+    }
+
     /// Where a tenant's e-mails go.
     fn relay(&self, config: Option<&TenantConfig>) -> Destination {
         let environment = &self.email.relay;
@@ -79,12 +103,19 @@ impl Engine {
     }
 
     /// Where its posts go.
-    fn webhook(&self, config: &TenantConfig) -> Result<Destination, String> {
+    fn webhook(&self, config: Option<&TenantConfig>) -> Result<Destination, String> {
         if self.email.dummy {
             return Ok(self.relay(None));
         }
-        let (webhook, limit) = config.webhook().ok_or("Slack is not configured any more")?;
+        let webhook = config.and_then(TenantConfig::webhook);
+        let (webhook, limit) = webhook.ok_or("Slack is not configured any more")?;
         let ca = self.email.relay.tls_ca.clone();
         Ok(Destination::Slack(webhook.clone(), limit, ca))
     }
+}
+
+/// Whether a dispatch has e-mails at all: a pipeline's may have none but posts.
+fn mails(plan: &Plan) -> bool {
+    let listed = !(plan.lists.to.is_empty() && plan.lists.cc.is_empty());
+    listed || plan.slack.is_none() || !matches!(plan.facts, Facts::Pipeline(_))
 }

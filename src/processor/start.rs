@@ -91,6 +91,7 @@ impl Processor {
             held_back,
             weight,
             routes,
+            swept: delivery.is_none(),
             unsubscribe_url: self.engine.email.unsubscribe_url.clone(),
             marked: starting.hold || start == Start::Quarantined,
             quarantined: start == Start::Quarantined,

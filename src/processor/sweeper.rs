@@ -105,7 +105,7 @@ impl Sweeper {
 async fn due(engine: &Engine, room: usize) -> Vec<DispatchId> {
     let now = (engine.now)().naive_utc();
     let longest = engine.longest_wait();
-    let shut = engine.lanes.users.shut();
+    let shut = engine.shut();
     let senders = shut
         .iter()
         .filter(|(sender, channels)| engine.is_shut(sender, channels));

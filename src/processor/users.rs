@@ -31,17 +31,16 @@ impl Users {
         lock(&self.ways).insert((sender, channel), way);
     }
 
-    /// For each sender the channels on which nothing passes now. Ways that are not known pass.
-    pub(super) fn shut(&self) -> HashMap<String, Vec<Channel>> {
+    /// Senders, channels and lanes on which nothing passes now. Ways that are not known pass.
+    pub(super) fn shut(&self) -> Vec<(String, Channel, Arc<Lane>)> {
         let mut ways = lock(&self.ways);
         ways.retain(|_, way| way.lane.strong_count() > 0);
-        let mut shut: HashMap<String, Vec<Channel>> = HashMap::new();
-        for ((sender, channel), way) in ways.iter() {
-            if way.is_shut() {
-                shut.entry(sender.clone()).or_default().push(*channel);
-            }
-        }
-        shut
+        let shut = ways.iter().filter(|(_, way)| way.is_shut());
+        let named = shut.filter_map(|((sender, channel), way)| {
+            let lane = way.lane.upgrade()?;
+            Some((sender.clone(), *channel, lane))
+        });
+        named.collect()
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Course {
     pub(super) done: mpsc::UnboundedReceiver<Vec<Done>>,
     pub(super) hand: Hand,
     pub(super) stage: Stage,
-    next_due: Option<Instant>,
+    pub(super) next_due: Option<Instant>,
     pub(super) reading: Option<Reading>,
     /// In quarantine, until a whole window has passed.
     alone: Option<Alone>,
@@ -98,6 +98,10 @@ impl Course {
             if self.is_stuck() {
                 return self.leave(Ended::Parked).await;
             }
+            if self.alone.is_some() && self.waits_for_lanes() {
+                // What does not even reach its relay ends no process, and would hold everybody up.
+                self.alone = None;
+            }
             let lease = Arc::clone(&self.work.lease);
             tokio::select! {
                 biased;
@@ -129,19 +133,23 @@ impl Course {
 
     /// Reads ahead as long as less is in hand than the window takes and two pages to refill it from.
     fn read_on(&mut self) {
-        let config = &self.engine.config;
         // Without a lease to trust, the senders would only drop what they get.
         let trusted = self.work.lease.holds(std::time::Instant::now());
+        if self.stage == Stage::Read || !trusted || !self.has_room() {
+            return;
+        }
+        self.hand.begin_read();
+        self.reading = Some(reading::ahead(&self.engine, &self.work, self.stage));
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        let config = &self.engine.config;
         let room = if self.work.quarantined {
             1
         } else {
             config.in_flight + 2 * config.batch_size
         };
-        if self.stage == Stage::Read || !trusted || self.hand.len() >= room {
-            return;
-        }
-        self.hand.begin_read();
-        self.reading = Some(reading::ahead(&self.engine, &self.work, self.stage));
+        self.hand.len() < room
     }
 
     /// Reads the rows whose next time has come.

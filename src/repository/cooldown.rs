@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use super::clock::{schedule_time, set_back};
 use super::connection::AnyConnection;
 use super::error::DbError;
-use super::schema::cooldowns;
+use super::schema::{cooldowns, dispatches};
 use crate::domain::{Cooldown, DispatchId};
 
 /// What became of a claim.
@@ -70,18 +70,28 @@ pub(super) fn claim(
 }
 
 /// Ends the cooldown that `dispatch` has claimed: it reached nobody. What was held back meanwhile stays
-/// counted.
+/// counted, and so does what it would have told of. Afterwards it is nobody's, so that a later end of the same
+/// dispatch counts nothing twice.
 pub(super) fn release(
     conn: &mut AnyConnection,
     dispatch: DispatchId,
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
     let time = schedule_time(conn, now)?;
-    let own = cooldowns::table
-        .filter(cooldowns::dispatch_id.eq(dispatch.to_string()))
-        .filter(cooldowns::ends_at.gt(time));
-    diesel::update(own)
+    let dispatch = dispatch.to_string();
+    let own = || cooldowns::table.filter(cooldowns::dispatch_id.eq(&dispatch));
+    diesel::update(own().filter(cooldowns::ends_at.gt(time)))
         .set(cooldowns::ends_at.eq(time))
+        .execute(conn)?;
+    let untold: i64 = dispatches::table
+        .find(&dispatch)
+        .select(dispatches::held_back)
+        .first(conn)?;
+    diesel::update(own())
+        .set((
+            cooldowns::held_back.eq(cooldowns::held_back + untold),
+            cooldowns::dispatch_id.eq(""),
+        ))
         .execute(conn)?;
     Ok(())
 }

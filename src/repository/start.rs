@@ -6,6 +6,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use super::closing::counts;
 use super::connection::AnyConnection;
 use super::cooldown;
 use super::error::DbError;
@@ -176,7 +177,9 @@ pub fn give_up(conn: &mut AnyConnection, starting: Starting) -> Result<u32, DbEr
         notifications::updated_at.eq(starting.now),
     ))
     .execute(conn)?;
-    cooldown::release(conn, starting.dispatch, starting.now)?;
+    if counts(conn, starting.dispatch)?.of(NotificationStatus::Sent) == 0 {
+        cooldown::release(conn, starting.dispatch, starting.now)?;
+    }
     // The last start did nothing.
     let starts: i32 = dispatches::table
         .find(&id)

@@ -15,13 +15,14 @@ use crate::support::smtp::{Options, SmtpServer, Tls};
 use crate::support::until;
 use crate::support::worker::Settings;
 
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "run",
     "migrate",
     "dispatch",
     "status",
     "retry",
     "dead-letters",
+    "tenant",
     "preview",
     "doctor",
 ];
@@ -376,7 +377,7 @@ async fn doctor_finds_nothing() {
         .set("SMTP_PASSWORD", "s3cret");
     let said = shell.herald(&["doctor"]).await.done();
     let lines: Vec<_> = said.lines().collect();
-    assert_eq!(lines.len(), 5, "one line each: {said}");
+    assert_eq!(lines.len(), 6, "one line each: {said}");
     assert!(lines.iter().all(|line| line.starts_with("ok ")), "{said}");
     assert!(said.contains("greets, STARTTLS, AUTH accepted"), "{said}");
     let checks: Value = serde_json::from_str(&shell.herald(&["doctor", "--json"]).await.done()).unwrap();
@@ -416,12 +417,16 @@ async fn doctor_finds_everything() {
     std::fs::create_dir(&templates).unwrap();
     std::fs::write(templates.join("created.txt"), "{{ nope").unwrap();
     std::fs::write(templates.join("party.txt"), "x").unwrap();
+    let tenant = shell.folder().join("configs/acme");
+    std::fs::create_dir_all(&tenant).unwrap();
+    std::fs::write(tenant.join("notifications.json"), "").unwrap();
     let said = shell.herald(&["doctor"]).await;
     assert_eq!(said.code, Some(1), "{said:#?}");
     let lines: Vec<_> = said.out.lines().collect();
-    assert_eq!(lines.len(), 5, "one line each: {said:#?}");
+    assert_eq!(lines.len(), 6, "one line each: {said:#?}");
     for (line, [state, check, detail]) in lines.iter().zip([
         ["ok", "configuration", ""],
+        ["FAIL", "tenants", "acme/notifications.json: the file is empty"],
         ["FAIL", "templates", "created.txt: line 1"],
         ["FAIL", "database", "refused"],
         ["FAIL", "broker", "refused"],
@@ -430,7 +435,7 @@ async fn doctor_finds_everything() {
         let fits = line.starts_with(state) && line.contains(check) && line.contains(detail);
         assert!(fits, "{check}: {line}");
     }
-    assert!(lines[1].contains("party.txt"), "all of it: {}", lines[1]);
+    assert!(lines[2].contains("party.txt"), "all of it: {}", lines[2]);
     assert!(!said.all().contains("s3cret"), "{said:#?}");
 }
 

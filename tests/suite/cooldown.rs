@@ -1,5 +1,7 @@
 //! Cooldowns: of equal messages in a burst one is told, whoever takes them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rstest::rstest;
@@ -106,6 +108,46 @@ async fn a_failure_releases_it() {
     stage.rabbit.send(&failure("daily")).await;
     stage.db.wait_dispatches(4, &["completed", "failed"]).await;
     assert_eq!(stage.db.count("suppressed"), 1);
+    stage.end(worker).await;
+}
+
+/// What a message that reached nobody would have said of those before it, the next one says.
+#[tokio::test]
+async fn those_held_back_are_told_of_in_the_end() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let refusing = Arc::clone(&refuses);
+    let options = Options::default().script(move |event| {
+        let refused = event.at == At::Rcpt && refusing.load(Ordering::SeqCst);
+        refused.then_some(Action::Reply("550 5.1.1 no such user"))
+    });
+    let stage = Stage::new(Kind::Sqlite, options).await;
+    let (_configs, settings) = cooled(&stage, 3600.0);
+    let worker = settings.start().await;
+    let tell = async |count| {
+        stage.rabbit.send(&failure("daily")).await;
+        stage.db.wait_dispatches(count, &["completed", "failed"]).await;
+    };
+    for count in 1..=3 {
+        tell(count).await;
+    }
+    assert_eq!(stage.db.count("suppressed"), 2);
+    stage
+        .db
+        .execute("UPDATE cooldowns SET ends_at = '2020-01-01 00:00:00'");
+    refuses.store(true, Ordering::SeqCst);
+    tell(4).await;
+    tell(5).await;
+    assert_eq!(stage.db.count("failed"), 2);
+    refuses.store(false, Ordering::SeqCst);
+    tell(6).await;
+    let messages = stage.smtp.messages();
+    let mail = Mail::parse(messages.last().expect("the second"));
+    assert!(
+        mail.text.contains("2 similar notifications were held back"),
+        "{}",
+        mail.text
+    );
+    assert_eq!(messages.len(), 2);
     stage.end(worker).await;
 }
 

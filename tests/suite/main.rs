@@ -4,6 +4,7 @@ mod acks;
 mod api;
 mod bad_messages;
 mod bad_participants;
+mod beside;
 mod broker;
 mod commands;
 mod cooldown;
@@ -31,5 +32,6 @@ mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod tenant_commands;
 mod tenants;
 mod tls;

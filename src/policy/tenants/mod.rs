@@ -22,6 +22,7 @@ use serde_json::Value;
 use self::place::{MAX_TENANTS, Owner, Place};
 use self::shared::{Adopted, Shared};
 use self::slot::{Slot, Standing};
+use super::problem::FileProblem;
 use super::sender::Sender;
 use super::tenant::TenantConfig;
 use crate::config::{Environment, NotificationsConfig};
@@ -161,6 +162,15 @@ impl Tenants {
             .or_else(|| good(None))
             .map(|adopted| adopted.config.weight);
         applies.unwrap_or(1.0)
+    }
+
+    /// How many files there are, and what is wrong with which, as of the last look at them.
+    pub fn files(&self) -> (usize, Vec<Arc<FileProblem>>) {
+        let state = self.0.lock();
+        let problems = state.slots.values().filter_map(Slot::problem).map(Arc::clone);
+        let mut problems: Vec<_> = problems.collect();
+        problems.sort_unstable_by(|a, b| a.file.cmp(&b.file));
+        (state.slots.len(), problems)
     }
 
     /// What applies to a tenant, for people, as of the last look at its files.
