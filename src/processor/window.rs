@@ -1,8 +1,9 @@
 //! W: the permits that bound how many notifications are handed over without a committed outcome. Lanes share
 //! them by weight, and none can take them all: a lane gets a further one only while it holds less than four
-//! times what is free (dynamic thresholds, Choudhury and Hahne 1998), and it begins with one, twice as many
-//! after each outcome, and with one again after each failure, as a TCP connection begins (RFC 5681 3.1). So a
-//! relay that hangs from the first e-mail on costs the others one permit.
+//! times what is free (dynamic thresholds, Choudhury and Hahne 1998), and it begins with a few, twice as many
+//! after each outcome, and with a few again after each failure, as a TCP connection begins (RFC 5681 3.1). So a
+//! relay that hangs from the first e-mail on costs the others little, and a few e-mails that hang where others
+//! pass hold those up no more than before.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,9 @@ use super::lease::lock;
 /// How many times what is free a lane may hold.
 const SHARE: usize = 4;
 
+/// How many a lane begins with, of a window that is not small.
+const START: usize = 4;
+
 /// Names a lane here.
 pub(super) type LaneId = u64;
 
@@ -25,6 +29,7 @@ pub(super) struct Window {
 
 struct State {
     free: usize,
+    start: usize,
     round: Round,
     lanes: HashMap<LaneId, Share>,
 }
@@ -69,6 +74,7 @@ impl Window {
         Arc::new(Self {
             state: Mutex::new(State {
                 free: size,
+                start: START.min(size / 8).max(1),
                 round: Round::default(),
                 lanes: HashMap::new(),
             }),
@@ -125,12 +131,13 @@ impl Window {
         let granted = {
             let mut state = lock(&self.state);
             state.free += 1;
+            let start = state.start;
             if let Some(share) = state.lanes.get_mut(&lane) {
                 share.held -= 1;
                 match shown {
                     Shown::Nothing => {}
                     Shown::Passes => share.allowed = share.allowed.saturating_mul(2),
-                    Shown::Fails => share.allowed = 1,
+                    Shown::Fails => share.allowed = start,
                 }
             }
             state.grant()
@@ -150,10 +157,10 @@ impl Drop for Permit {
 
 impl State {
     fn share(&mut self, lane: LaneId, weight: f64) -> &mut Share {
-        let round = &self.round;
+        let (round, start) = (&self.round, self.start);
         let share = self.lanes.entry(lane).or_insert_with(|| Share {
             held: 0,
-            allowed: 1,
+            allowed: start,
             stride: Stride::new(round, weight),
             waiting: VecDeque::new(),
         });
@@ -233,15 +240,15 @@ mod tests {
     #[test]
     fn a_lane_shows_first_that_it_passes() {
         let window = Window::new(256);
-        assert_eq!(take_all(&window, 0).len(), 1);
-        proven(&window, 0, 5);
+        assert_eq!(take_all(&window, 0).len(), 4);
+        proven(&window, 0, 3);
         assert_eq!(take_all(&window, 0).len(), 32);
         let mut permit = window.try_acquire(0, 1.0).unwrap();
         permit.fails();
         drop(permit);
-        assert_eq!(take_all(&window, 0).len(), 1);
-        let hanging: Vec<_> = (0..200).map(|lane| take_all(&window, lane)).collect();
-        assert!(hanging.iter().all(|permits| permits.len() == 1));
+        assert_eq!(take_all(&window, 0).len(), 4);
+        let hanging: Vec<_> = (0..50).map(|lane| take_all(&window, lane)).collect();
+        assert!(hanging.iter().all(|permits| permits.len() == 4));
     }
 
     #[test]
