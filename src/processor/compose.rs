@@ -3,11 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::job::Job;
-use crate::domain::{Channel, DisplayName, EmailAddress};
+use crate::domain::{Channel, DisplayName, EmailAddress, one_line};
 use crate::failpoint;
 use crate::mailer::Draft;
 use crate::policy::Facts;
 use crate::render::{Recipient, slack_post};
+
+/// Longest error that is kept, in characters.
+pub(super) const MAX_ERROR: usize = 1_000;
 
 /// What is handed over.
 pub(super) enum Composed {
@@ -28,7 +31,9 @@ pub(super) fn compose(job: &Job) -> Result<Composed, String> {
         Channel::Email => ("e-mail", catch_unwind(AssertUnwindSafe(|| email(job)))),
         Channel::Slack => ("post", catch_unwind(AssertUnwindSafe(|| post(job)))),
     };
-    composed.unwrap_or_else(|_| Err(format!("composing this {what} failed unexpectedly")))
+    let composed = composed.unwrap_or_else(|_| Err(format!("composing this {what} failed unexpectedly")));
+    // Templates of a tenant's own are repeated in their errors, and the ledger has to take every outcome.
+    composed.map_err(|error| one_line(&error, MAX_ERROR))
 }
 
 fn post(job: &Job) -> Result<Composed, String> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use super::Processor;
+use super::compose::MAX_ERROR;
 use super::job::{Routes, Work};
 use super::judgement::log_end;
 use super::lease::{Lease, lock};
@@ -141,6 +142,8 @@ impl Processor {
     /// What the dispatch needs is wrongly configured now: it waits in the ledger until that is mended, and says
     /// why.
     async fn set_aside(&self, lease: &Lease, why: String) -> Ended {
+        // It may repeat a file.
+        let why = one_line(&why, MAX_ERROR);
         tracing::error!(dispatch.id = %lease.dispatch, error = why, "a dispatch waits until its configuration is mended");
         let parking = Parking {
             why: Some(why),

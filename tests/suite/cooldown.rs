@@ -114,10 +114,10 @@ async fn a_failure_releases_it() {
 /// What a message that reached nobody would have said of those before it, the next one says.
 #[tokio::test]
 async fn those_held_back_are_told_of_in_the_end() {
-    let refuses = Arc::new(AtomicBool::new(false));
-    let refusing = Arc::clone(&refuses);
+    let closed = Arc::new(AtomicBool::new(false));
+    let is_closed = Arc::clone(&closed);
     let options = Options::default().script(move |event| {
-        let refused = event.at == At::Rcpt && refusing.load(Ordering::SeqCst);
+        let refused = event.at == At::Rcpt && is_closed.load(Ordering::SeqCst);
         refused.then_some(Action::Reply("550 5.1.1 no such user"))
     });
     let stage = Stage::new(Kind::Sqlite, options).await;
@@ -134,11 +134,11 @@ async fn those_held_back_are_told_of_in_the_end() {
     stage
         .db
         .execute("UPDATE cooldowns SET ends_at = '2020-01-01 00:00:00'");
-    refuses.store(true, Ordering::SeqCst);
+    closed.store(true, Ordering::SeqCst);
     tell(4).await;
     tell(5).await;
     assert_eq!(stage.db.count("failed"), 2);
-    refuses.store(false, Ordering::SeqCst);
+    closed.store(false, Ordering::SeqCst);
     tell(6).await;
     let messages = stage.smtp.messages();
     let mail = Mail::parse(messages.last().expect("the second"));

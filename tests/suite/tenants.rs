@@ -375,6 +375,33 @@ async fn a_refused_identity_stops_nobody_else() {
     stage.rabbit.clean().await;
 }
 
+/// An error that repeats a template is more than one of the databases takes, and holds nobody up.
+#[tokio::test]
+async fn the_error_of_a_template_is_bounded() {
+    let stage = Stage::new(Kind::Mysql, Options::default()).await;
+    let configs = Configs::new();
+    let name = "a".repeat(70_000);
+    let text = format!("Hello {{% if recipient.name == \"Zed\" %}}{{{{ recipient.{name} }}}}{{% endif %}}");
+    configs.template("acme", "updated.txt", &text);
+    stage
+        .db
+        .add(7, &[("zed@example.com", "Zed"), ("ann@example.com", "Ann")]);
+    let worker = settings(&stage, &configs).start().await;
+    stage
+        .rabbit
+        .send(&json!({"type": "UPDATED", "event_id": 7, "tenant_id": "acme"}))
+        .await;
+    let rows = rows_of(&stage, 1).await;
+    let outcomes: Vec<_> = rows.iter().map(|row| row.status.as_str()).collect();
+    assert_eq!(outcomes, ["failed", "sent"]);
+    let reason = rows[0].reason();
+    assert!(
+        reason.contains("updated.txt") && reason.len() <= 1_000,
+        "{reason}"
+    );
+    stage.end(worker).await;
+}
+
 /// A tenant's template replaces one file; a broken one concerns that tenant alone.
 #[tokio::test]
 async fn templates_of_a_tenants_own() {
