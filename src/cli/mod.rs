@@ -27,6 +27,7 @@ use clap::Parser;
 
 use crate::config::{Config, LogConfig};
 use crate::failpoint;
+use crate::live::Live;
 use crate::policy::Tenants;
 use crate::processor::Setup;
 use crate::render::TemplateSets;
@@ -153,6 +154,7 @@ fn setup(config: &Config, db: Database, templates: Arc<TemplateSets>, tenants: T
         prefetch: config.broker.prefetch.into(),
         templates,
         tenants,
+        live: Live::new(CLOCK),
     }
 }
 

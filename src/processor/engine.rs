@@ -7,13 +7,15 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
-use super::job::{Ticket, committed};
+use super::job::Ticket;
 use super::lanes::Lanes;
 use super::lease::{Lease, Leases};
+use super::telling::told;
 use super::work::Ended;
 use super::{Clock, Setup, holder};
 use crate::config::{DeliveryConfig, EmailConfig, OnUnknown};
 use crate::domain::LeaseToken;
+use crate::live::Live;
 use crate::mailer::{Relay, RelayConfigError};
 use crate::policy::{Plan, Surroundings, Tenants};
 use crate::render::TemplateSets;
@@ -27,6 +29,7 @@ pub(super) struct Engine {
     pub(super) surroundings: Surroundings,
     pub(super) templates: Arc<TemplateSets>,
     pub(super) tenants: Tenants,
+    pub(super) live: Live,
     pub(super) lanes: Arc<Lanes>,
     pub(super) leases: Leases,
     /// Held by the one dispatch that is in quarantine.
@@ -76,6 +79,7 @@ impl Engine {
             prefetch,
             templates,
             tenants,
+            live,
         } = setup;
         if !email.dummy {
             // What cannot work is known at once.
@@ -86,10 +90,10 @@ impl Engine {
             db.clone(),
             move || now().naive_utc(),
             Arc::clone(&abandon),
-            committed,
+            told(&live),
         )?;
         let abort = CancellationToken::new();
-        let lanes = Arc::new(Lanes::new(delivery.in_flight, writer, now, (stop, &abort)));
+        let lanes = Arc::new(Lanes::new(delivery.in_flight, writer, now, (stop, &abort), &live));
         let leases = Leases::new(db.clone(), delivery.lease);
         let beats_stop = CancellationToken::new();
         let beats = tokio::spawn(leases.clone().keep_alive(beats_stop.clone()));
@@ -103,6 +107,7 @@ impl Engine {
             email,
             templates,
             tenants,
+            live,
             lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),

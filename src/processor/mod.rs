@@ -31,6 +31,7 @@ mod sender;
 mod standing;
 mod start;
 mod sweeper;
+mod telling;
 mod users;
 mod way;
 mod window;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{DeliveryConfig, EmailConfig};
 use crate::consumer::{Delivery, Verdict};
 use crate::domain::{DispatchId, DispatchStatus};
+use crate::live::Live;
 use crate::message::{self, Message, Reason};
 use crate::policy::Tenants;
 use crate::render::TemplateSets;
@@ -79,6 +81,8 @@ pub struct Setup {
     pub templates: Arc<TemplateSets>,
     /// Who has configured what.
     pub tenants: Tenants,
+    /// Who is told of it.
+    pub live: Live,
 }
 
 /// Works deliveries off.
