@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
+use tokio_util::sync::CancellationToken;
 
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
 use crate::config::{Config, NotificationsConfig};
-use crate::consumer::AmqpSource;
+use crate::consumer::{self, AmqpSource, BrokerStatus};
+use crate::live::Live;
 use crate::policy::Tenants;
-use crate::processor::Processor;
+use crate::processor::{Processor, Setup};
 use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
 use crate::shutdown::Shutdown;
@@ -21,6 +24,9 @@ use crate::worker;
 
 /// Longest wait between two looks for the database.
 const DATABASE_WAIT: Duration = Duration::from_secs(15);
+
+/// For taking leave of those who were told.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) async fn run() -> Result<(), Failure> {
     let config = load_config()?;
@@ -45,6 +51,8 @@ pub(super) async fn run() -> Result<(), Failure> {
     let consuming = shutdown.stopping();
     let (ready, migrated) = watch::channel(false);
     let (source, broker) = AmqpSource::start(&config.broker, consuming);
+    let live = Live::new(CLOCK);
+    let telling = Telling::start(&config, &live, &broker);
     if let Some(addr) = config.http.addr {
         let listener = api::bind(addr)
             .await
@@ -56,6 +64,8 @@ pub(super) async fn run() -> Result<(), Failure> {
             broker,
             tenants: tenants.clone(),
             token: config.http.token.clone(),
+            live: live.clone(),
+            allowed_origins: config.http.allowed_origins.clone().into(),
         };
         tokio::spawn(api::serve(listener, api, shutdown.now().child_token()));
     }
@@ -64,18 +74,23 @@ pub(super) async fn run() -> Result<(), Failure> {
         return Ok(());
     }
     ready.send_replace(true);
-    work(config, source, db, (templates, tenants), &shutdown).await
+    let worked = work(config, source, db, (templates, tenants, live), &shutdown).await;
+    telling.end().await;
+    worked
 }
 
 async fn work(
     config: Config,
     source: AmqpSource,
     db: Database,
-    (templates, tenants): (Arc<TemplateSets>, Tenants),
+    (templates, tenants, live): (Arc<TemplateSets>, Tenants, Live),
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let stop = shutdown.stopping();
-    let setup = super::setup(&config, db.clone(), templates, tenants);
+    let setup = Setup {
+        live,
+        ..super::setup(&config, db.clone(), templates, tenants)
+    };
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
     let working = worker::run(source, processor, db, shutdown, config.shutdown_grace);
     let at_once = async {
@@ -89,6 +104,30 @@ async fn work(
             Ok(())
         }
         () = at_once => Err(Failure::Failed("stopped at once".into())),
+    }
+}
+
+/// What tells of the work, until that has ended.
+struct Telling {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Telling {
+    fn start(config: &Config, live: &Live, broker: &watch::Receiver<BrokerStatus>) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(live.clone().run(stop.clone()));
+        let (settings, broker) = (config.broker.clone(), broker.clone());
+        tasks.spawn(consumer::broadcast(settings, live.clone(), broker, stop.clone()));
+        Self { stop, tasks }
+    }
+
+    /// In order, as far as the broker answers.
+    async fn end(mut self) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, all).await;
     }
 }
 
