@@ -126,6 +126,18 @@ impl Rabbit {
         assert_eq!(confirm.await.unwrap(), lapin::Confirmation::Ack(None));
     }
 
+    /// Publishes to all workers of the queue, as one of them would.
+    pub async fn fan_out(&self, body: &[u8]) {
+        let exchange = herald::consumer::live_exchange_name(&self.broker.queue);
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let confirm = self
+            .channel
+            .basic_publish(exchange.as_str().into(), "".into(), options, body, properties)
+            .await
+            .unwrap();
+        confirm.await.unwrap();
+    }
+
     /// Messages ready for delivery, or `None` without such a queue.
     pub async fn ready(&self, queue: &str) -> Option<u32> {
         let channel = self.connection.create_channel().await.unwrap();
