@@ -8,6 +8,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use url::form_urlencoded;
@@ -107,7 +108,11 @@ impl Drop for Counted {
 
 /// One client's life.
 async fn attend(mut socket: WebSocket, subscription: Subscription) {
-    let Subscription { missed, mut coming } = subscription;
+    let Subscription {
+        missed,
+        mut coming,
+        ended,
+    } = subscription;
     for text in missed {
         if !send(&mut socket, Message::text(&*text)).await {
             return;
@@ -125,8 +130,9 @@ async fn attend(mut socket: WebSocket, subscription: Subscription) {
                     }
                 }
                 Err(RecvError::Lagged(_)) => return part(socket, close_code::AGAIN, "too far behind").await,
-                Err(RecvError::Closed) => return part(socket, close_code::AWAY, "").await,
+                Err(RecvError::Closed) => return,
             },
+            () = ended.cancelled() => return part(socket, close_code::AWAY, "Herald stops").await,
             heard = socket.recv() => match heard {
                 Some(Ok(Message::Pong(_))) => alive = true,
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
@@ -136,7 +142,7 @@ async fn attend(mut socket: WebSocket, subscription: Subscription) {
                 if !std::mem::take(&mut alive) {
                     return part(socket, close_code::POLICY, "no answer to a ping").await;
                 }
-                if !send(&mut socket, Message::Ping(Default::default())).await {
+                if !send(&mut socket, Message::Ping(Bytes::new())).await {
                     return;
                 }
             }
@@ -164,15 +170,15 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("", Some(None))]
-    #[case("since=0", Some(Some(0)))]
-    #[case("since=18446744073709551615", Some(Some(u64::MAX)))]
-    #[case("since=", None)]
-    #[case("since=-1", None)]
-    #[case("since=%2B1", None)]
-    #[case("since=1&since=1", None)]
-    #[case("token=secret", None)]
-    fn what_may_be_asked(#[case] query: &str, #[case] expected: Option<Option<u64>>) {
-        assert_eq!(since(query).ok(), expected);
+    #[case("", Ok(None))]
+    #[case("since=0", Ok(Some(0)))]
+    #[case("since=18446744073709551615", Ok(Some(u64::MAX)))]
+    #[case("since=", Err(()))]
+    #[case("since=-1", Err(()))]
+    #[case("since=%2B1", Err(()))]
+    #[case("since=1&since=1", Err(()))]
+    #[case("token=secret", Err(()))]
+    fn what_may_be_asked(#[case] query: &str, #[case] expected: Result<Option<u64>, ()>) {
+        assert_eq!(since(query).map_err(drop), expected);
     }
 }

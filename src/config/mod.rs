@@ -177,7 +177,7 @@ pub enum OnUnknown {
 pub struct HttpConfig {
     /// Where to listen; `None` = no HTTP.
     pub addr: Option<SocketAddr>,
-    /// Further origins of pages that may open `/ws`, as [`origin`] writes them.
+    /// Further origins of pages that may open `/ws`, as [`origin()`] writes them.
     pub allowed_origins: Vec<String>,
     /// Required as bearer token when set.
     pub token: Option<SecretString>,

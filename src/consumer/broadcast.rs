@@ -52,9 +52,9 @@ pub async fn broadcast(
         if !matches!(stop.run_until_cancelled(connected).await, Some(Ok(_))) {
             return;
         }
-        let linked = link(&broker, &live, &mut frames, &stop).await;
+        let ended = serve(&broker, &live, &mut frames, &stop).await;
         live.set_linked(false);
-        let Err(error) = linked else { return };
+        let Err(error) = ended else { return };
         if std::mem::replace(&mut told, true) {
             tracing::debug!(%error, "still cannot hear the other workers");
         } else {
@@ -71,7 +71,7 @@ pub async fn broadcast(
 }
 
 /// One connection's life. `Ok`: it was told to stop.
-async fn link(
+async fn serve(
     broker: &BrokerConfig,
     live: &Live,
     frames: &mut mpsc::Receiver<Vec<u8>>,
@@ -87,13 +87,13 @@ async fn link(
         // What waits is from before, and late.
         while frames.try_recv().is_ok() {}
         live.set_linked(true);
-        let line = Line {
+        let link = Link {
             connection: &connection,
             channel,
             exchange: exchange?,
             queue: &broker.queue,
         };
-        line.serve(consumer, live, frames).await
+        link.serve(consumer, live, frames).await
     };
     let ended = stop.run_until_cancelled(served).await;
     close(&connection).await;
@@ -143,14 +143,14 @@ async fn open(connection: &Connection, exchange: ShortString) -> Result<(Channel
     Ok((channel, consumer))
 }
 
-struct Line<'a> {
+struct Link<'a> {
     connection: &'a Connection,
     channel: Channel,
     exchange: ShortString,
     queue: &'a str,
 }
 
-impl Line<'_> {
+impl Link<'_> {
     async fn serve(
         &self,
         mut consumer: Consumer,

@@ -177,7 +177,7 @@ impl Live {
         lock(&self.0.minutes).add((self.0.now)(), frame.sent, frame.failed);
     }
 
-    /// Tells of progress and counts minutes until `stop`.
+    /// Tells of progress and counts minutes until `stop`; then clients are sent away.
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(PROGRESS);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -192,6 +192,7 @@ impl Live {
                 self.0.metrics.upkeep();
             }
         }
+        self.0.ring.end().await;
     }
 
     fn tell_progress(&self) {

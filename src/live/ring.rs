@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 use super::lock;
 
@@ -15,10 +17,14 @@ const KEPT: (usize, usize) = (10_000, 4 * 1024 * 1024);
 /// Events that a client may be behind the others before it is let go.
 const BEHIND: usize = 4_096;
 
+/// For clients to hear that this was all.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Ring {
     state: Mutex<State>,
     out: broadcast::Sender<Arc<str>>,
+    ended: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +42,8 @@ pub struct Subscription {
     pub missed: Vec<Arc<str>>,
     /// What comes now.
     pub coming: broadcast::Receiver<Arc<str>>,
+    /// Nothing will come any more.
+    pub ended: CancellationToken,
 }
 
 impl Default for Ring {
@@ -43,6 +51,7 @@ impl Default for Ring {
         Self {
             state: Mutex::default(),
             out: broadcast::Sender::new(BEHIND),
+            ended: CancellationToken::new(),
         }
     }
 }
@@ -67,7 +76,19 @@ impl Ring {
         Subscription {
             missed,
             coming: self.out.subscribe(),
+            ended: self.ended.clone(),
         }
+    }
+
+    /// Sends everybody away, and waits a moment for them.
+    pub(super) async fn end(&self) {
+        self.ended.cancel();
+        let all_gone = async {
+            while self.out.receiver_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, all_gone).await;
     }
 }
 

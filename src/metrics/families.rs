@@ -117,7 +117,7 @@ impl Families {
             return;
         }
         let counter = self.replies[usize::from(code - CODES.start)].get_or_init(|| {
-            let help = "Replies of relays that decided about an e-mail.";
+            let help = "Replies of relays that decided about an e-mail or refused a connection.";
             book.counter("herald_smtp_replies_total", help, &[("code", &code.to_string())])
         });
         counter.increment(1);

@@ -9,7 +9,7 @@ use super::job::{Job, Ticket, committed};
 use super::work::Ended;
 use crate::domain::{Channel, DispatchStatus, EventId, NotificationId, NotificationStatus, TenantId};
 use crate::live::{Became, Live, Running, Settled, Started, Tally};
-use crate::mailer::Handover;
+use crate::mailer::{Fault, Handover};
 use crate::message::Reason;
 use crate::metrics::Suppression;
 use crate::policy::{Plan, Turn};
@@ -35,9 +35,10 @@ impl Engine {
         }
         let found = self.db.read(move |conn| {
             let counts = repository::counts(conn, dispatch)?;
-            let settled = match first {
-                true => repository::settled_rows(conn, dispatch, NotificationId(0))?,
-                false => Vec::new(),
+            let settled = if first {
+                repository::settled_rows(conn, dispatch, NotificationId(0))?
+            } else {
+                Vec::new()
             };
             Ok((counts, settled))
         });
@@ -146,6 +147,13 @@ pub(super) fn tell_reply(live: &Live, job: &Job, handover: &Handover) {
         Handover::Unsent(fault) | Handover::Unknown(fault) => fault.reply(),
     };
     if let Some(reply) = reply {
+        live.metrics().smtp_reply(reply.code);
+    }
+}
+
+/// What a relay said to a connection.
+pub(super) fn tell_fault(live: &Live, fault: &Fault) {
+    if let Some(reply) = fault.reply() {
         live.metrics().smtp_reply(reply.code);
     }
 }

@@ -114,9 +114,10 @@ pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<P
         .map(|p| NewNotification::of(p, dispatch, domain, now))
         .collect();
     // Most pages have none.
-    let before = match fresh.iter().any(NewNotification::is_settled) {
-        true => Some(last_settled(conn, dispatch)?),
-        false => None,
+    let before = if fresh.iter().any(NewNotification::is_settled) {
+        Some(last_settled(conn, dispatch)?)
+    } else {
+        None
     };
     let rows = insert_new(conn, dispatch, &fresh)?;
     let settled = before.map(|last| settled_rows(conn, dispatch, last));

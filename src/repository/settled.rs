@@ -23,6 +23,9 @@ pub struct SettledRow {
     pub error: String,
 }
 
+/// Id, channel, recipient, status and error.
+type Columns = (i64, String, Option<String>, String, Option<String>);
+
 const SETTLED: [&str; 2] = [
     NotificationStatus::Failed.as_str(),
     NotificationStatus::Suppressed.as_str(),
@@ -34,7 +37,7 @@ pub fn settled_rows(
     dispatch: DispatchId,
     after: NotificationId,
 ) -> Result<Vec<SettledRow>, DbError> {
-    let rows: Vec<(i64, String, Option<String>, String, Option<String>)> = notifications::table
+    let rows: Vec<Columns> = notifications::table
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
         .filter(notifications::status.eq_any(SETTLED))
         .filter(notifications::id.gt(after.0))

@@ -1,5 +1,7 @@
 //! `/ws` of running workers: what it tells, to whom, and who is let go.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,9 +10,10 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::configs::Configs;
 use crate::support::database::Kind;
 use crate::support::smtp::{Action, At, Options};
-use crate::support::socket::{open, open_with};
+use crate::support::socket::{Socket, open, open_with};
 use crate::support::stage::Stage;
 use crate::support::until;
+use crate::support::worker::Worker;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -271,17 +274,40 @@ async fn who_does_not_read_is_let_go_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn workers_tell_each_other() {
-    let stage = Stage::new(Kind::Postgres, Options::default()).await;
-    stage.db.add_people(1, 20);
-    let configs = Configs::new();
-    let settings = configs.of(stage.settings());
-    let (one, other) = (settings.start().await, settings.start().await);
-    // As soon as both hear each other.
+async fn a_thousand_idle_clients_cost_little() {
+    let stage = Stage::new(Kind::Sqlite, Options::default()).await;
+    stage.db.add_people(1, 2_000);
+    let worker = stage.settings().start().await;
+    let mut first = open(&worker, "", &[]).await.unwrap();
+    stage
+        .rabbit
+        .send(&json!({"type": "UPDATED", "event_id": 1}))
+        .await;
+    first.until_type("dispatch.completed").await;
+    let before = worker.memory();
+    let mut clients = Vec::new();
+    for _ in 0..1_000 {
+        clients.push(open(&worker, "", &[]).await.unwrap());
+    }
+    let more = worker.memory().saturating_sub(before);
+    println!("1,000 idle clients: {more} kB more than the {before} kB before");
+    assert!(more < 20 * 1024, "{more} kB");
+    stage
+        .rabbit
+        .send(&json!({"type": "CANCELLED", "event_id": 1}))
+        .await;
+    for client in &mut clients {
+        client.until_type("dispatch.completed").await;
+    }
+    stage.end(worker).await;
+}
+
+/// A client of each worker, as soon as these hear each other.
+async fn linked(stage: &Stage, one: &Worker, other: &Worker) -> [Socket; 2] {
     until("linked workers", LIMIT, async || {
         let mut sockets = [
-            open(&one, "", &[]).await.unwrap(),
-            open(&other, "", &[]).await.unwrap(),
+            open(one, "", &[]).await.unwrap(),
+            open(other, "", &[]).await.unwrap(),
         ];
         stage
             .rabbit
@@ -289,13 +315,20 @@ async fn workers_tell_each_other() {
             .await;
         let [first, second] = &mut sockets;
         let both = async { tokio::join!(first.until_type("dead_letter"), second.until_type("dead_letter")) };
-        tokio::time::timeout(Duration::from_secs(2), both).await.ok()
+        tokio::time::timeout(Duration::from_secs(2), both).await.ok()?;
+        Some(sockets)
     })
-    .await;
-    let mut sockets = [
-        open(&one, "", &[]).await.unwrap(),
-        open(&other, "", &[]).await.unwrap(),
-    ];
+    .await
+}
+
+#[tokio::test]
+async fn workers_tell_each_other() {
+    let stage = Stage::new(Kind::Postgres, Options::default()).await;
+    stage.db.add_people(1, 20);
+    let configs = Configs::new();
+    let settings = configs.of(stage.settings());
+    let (one, other) = (settings.start().await, settings.start().await);
+    let mut sockets = linked(&stage, &one, &other).await;
     stage
         .rabbit
         .send(&json!({"type": "UPDATED", "event_id": 1}))
@@ -346,7 +379,11 @@ async fn workers_tell_each_other() {
         .until(|e| e["type"] == "config.invalid" && e["error"].is_null())
         .await;
     assert_eq!(valid[valid.len() - 1]["tenant_id"], "acme");
+    // A connection that is lost comes back.
+    stage.rabbit.close_live_connections().await;
+    let mut sockets = linked(&stage, &one, &other).await;
     one.stop().await;
+    assert_eq!(sockets[0].end().await, Some(1001), "at a stop");
     stage.end(other).await;
 }
 

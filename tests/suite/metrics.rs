@@ -1,5 +1,7 @@
 //! `/metrics` of a running worker, and the dashboard and alert rules that ask it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;

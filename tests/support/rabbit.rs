@@ -190,6 +190,24 @@ impl Rabbit {
         .await;
     }
 
+    /// Makes the broker close each connection over which workers hear each other.
+    pub async fn close_live_connections(&self) {
+        let exchange = herald::consumer::live_exchange_name(&self.broker.queue);
+        let path = format!("api/exchanges/%2F/{exchange}/bindings/source");
+        let bindings = reqwest::get(api().join(&path).unwrap()).await.unwrap();
+        let bindings: Value = bindings.json().await.unwrap();
+        for binding in bindings.as_array().unwrap() {
+            let queue = binding["destination"].as_str().unwrap();
+            let name = until("the queue's connection", LIMIT, async || {
+                let seen = self.described(queue).await;
+                let name = &seen["consumer_details"][0]["channel_details"]["connection_name"];
+                name.as_str().map(str::to_owned)
+            })
+            .await;
+            assert!(self.close(&name).await, "{name}");
+        }
+    }
+
     /// The name of the connection that consumes the queue, as soon as the management API has it.
     pub async fn consuming_connection(&self) -> String {
         until("a consumer", LIMIT, async || {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Response};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::rabbit::within;
 use super::worker::Worker;
@@ -46,7 +47,8 @@ pub async fn open_with(
         socket.set_recv_buffer_size(buffer).unwrap();
     }
     let tcp = within(socket.connect(address)).await.unwrap();
-    match within(tokio_tungstenite::client_async(request, tcp)).await {
+    let small = WebSocketConfig::default().read_buffer_size(1024);
+    match within(client_async_with_config(request, tcp, Some(small))).await {
         Ok((stream, answer)) => Ok(Socket {
             stream,
             protocol: chosen(&answer),
