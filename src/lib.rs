@@ -30,6 +30,10 @@ pub mod message;
 
 pub mod repository;
 
+pub mod live;
+
+pub mod metrics;
+
 pub mod telemetry;
 
 pub mod shutdown;

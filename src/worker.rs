@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::consumer::{AmqpSource, Delivery, Settled, Verdict};
 use crate::domain::DispatchId;
+use crate::live::Live;
 use crate::processor::{Judgement, Processor};
 use crate::repository::{self, Database};
 use crate::shutdown::Shutdown;
@@ -40,6 +41,7 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&processor).sweep());
     tasks.spawn(Arc::clone(&processor).steer());
+    tasks.spawn(Arc::clone(&processor).tell_open());
     let (acked, proofs) = mpsc::channel(PROOFS);
     let prover = tokio::spawn(prove(proofs, db));
     loop {
@@ -121,10 +123,14 @@ async fn attend(
             }
         }
     }
+    let live = processor.live().clone();
     drop(processor);
     loop {
         match delivery.settle(&verdict).await {
-            Settled::Done => break,
+            Settled::Done => {
+                tell(&live, &delivery, &verdict);
+                break;
+            }
             Settled::Lost => {
                 tracing::info!("the connection of this delivery is gone; the broker brings it again");
                 break;
@@ -141,6 +147,15 @@ async fn attend(
     if let (Verdict::Ack | Verdict::DeadLetter(_), Some(dispatch)) = (&verdict, dispatch) {
         // Full only while the broker is slow.
         let _ = acked.send((delivery, dispatch)).await;
+    }
+}
+
+/// A dead letter is there for people only now.
+fn tell(live: &Live, delivery: &Delivery, verdict: &Verdict) {
+    if let Verdict::DeadLetter(letter) = verdict {
+        let dispatch = letter.dispatch.map(|id| id.to_string());
+        let id = delivery.message_id.as_deref();
+        live.dead_letter(letter.reason.as_str(), &letter.error, id, dispatch);
     }
 }
 

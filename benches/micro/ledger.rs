@@ -166,7 +166,7 @@ fn record(bencher: Bencher<'_, '_>, size: usize) {
 fn writer(bencher: Bencher<'_, '_>, size: usize) {
     let ledger = ledger();
     let (sender, tickets) = channel();
-    let committed = move |group: Vec<((), repository::Taken)>| {
+    let committed = move |group: Vec<((), repository::Taken)>, _| {
         // Nobody waits for tickets after the end.
         let _ = sender.send(group.len());
     };

@@ -3,12 +3,16 @@
 
 mod auth;
 mod health;
+mod metrics;
 mod notifications;
+mod origin;
 mod problem;
 mod retry;
 mod tenants;
+mod ws;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +26,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::consumer::BrokerStatus;
+use crate::live::Live;
 use crate::policy::Tenants;
 use crate::repository::Database;
 use problem::Problem;
@@ -45,6 +50,10 @@ pub struct Api {
     pub tenants: Tenants,
     /// Required as bearer token when set.
     pub token: Option<SecretString>,
+    /// What happens, and what is counted.
+    pub live: Live,
+    /// Further origins of pages that may open `/ws`.
+    pub allowed_origins: Arc<[String]>,
 }
 
 /// All routes.
@@ -55,6 +64,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/notifications/retry/{id}", post(retry::notification))
         .route("/api/v1/dispatches/{id}/retry", post(retry::dispatch))
         .route("/api/v1/tenants/{id}/effective", get(tenants::effective))
+        .route("/metrics", get(metrics::metrics))
         .layer(axum::middleware::from_fn_with_state(
             api.clone(),
             auth::require_token,
@@ -62,6 +72,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
+        .route("/ws", get(ws::live))
         .merge(guarded)
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
@@ -70,6 +81,7 @@ pub fn router(api: Api) -> Router {
             StatusCode::GATEWAY_TIMEOUT,
             ANSWER,
         ))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), metrics::count))
         .with_state(api)
 }
 

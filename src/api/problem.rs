@@ -47,6 +47,19 @@ impl Problem {
         }
     }
 
+    /// 403: a page of another origin.
+    pub(super) fn foreign_origin() -> Self {
+        let detail = Some("HTTP_ALLOWED_ORIGINS names the origins whose pages may do this".to_owned());
+        let status = StatusCode::FORBIDDEN;
+        Self::new(status, "urn:herald:foreign-origin", "Not from this page", detail)
+    }
+
+    /// 400 or 426: it is no WebSocket's beginning.
+    pub(super) fn no_websocket(status: StatusCode, detail: &str) -> Self {
+        let detail = Some(detail.to_owned());
+        Self::new(status, "urn:herald:no-websocket", "This is a WebSocket", detail)
+    }
+
     /// 404.
     pub(super) fn not_found(detail: &str) -> Self {
         Self::new(

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, LogConfig};
 use crate::failpoint;
+use crate::live::Live;
 use crate::policy::Tenants;
 use crate::processor::{RelayView, Setup};
 use crate::render::TemplateSets;
@@ -165,6 +166,7 @@ fn setup(
         templates,
         tenants,
         relays,
+        live: Live::new(CLOCK),
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
+use tokio_util::sync::CancellationToken;
 
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
 use crate::config::{Config, NotificationsConfig};
-use crate::consumer::AmqpSource;
+use crate::consumer::{self, AmqpSource, BrokerStatus};
+use crate::live::Live;
 use crate::policy::Tenants;
-use crate::processor::{Processor, RelayView};
+use crate::processor::{Processor, RelayView, Setup};
 use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
 use crate::shutdown::Shutdown;
@@ -21,6 +24,9 @@ use crate::worker;
 
 /// Longest wait between two looks for the database.
 const DATABASE_WAIT: Duration = Duration::from_secs(15);
+
+/// For taking leave of those who were told.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) async fn run() -> Result<(), Failure> {
     let config = load_config()?;
@@ -46,6 +52,8 @@ pub(super) async fn run() -> Result<(), Failure> {
     let (ready, migrated) = watch::channel(false);
     let relays = watch::Sender::default();
     let (source, broker) = AmqpSource::start(&config.broker, consuming);
+    let live = Live::new(CLOCK);
+    let telling = Telling::start(&config, &live, &broker);
     if let Some(addr) = config.http.addr {
         let listener = api::bind(addr)
             .await
@@ -57,6 +65,8 @@ pub(super) async fn run() -> Result<(), Failure> {
             broker,
             tenants: tenants.clone(),
             token: config.http.token.clone(),
+            live: live.clone(),
+            allowed_origins: config.http.allowed_origins.clone().into(),
         };
         tokio::spawn(api::serve(listener, api, shutdown.now().child_token()));
     }
@@ -65,21 +75,26 @@ pub(super) async fn run() -> Result<(), Failure> {
         return Ok(());
     }
     ready.send_replace(true);
-    work(config, source, db, (templates, tenants, relays), &shutdown).await
+    let worked = work(config, source, db, (templates, tenants, relays, live), &shutdown).await;
+    telling.end().await;
+    worked
 }
 
 /// What the processor has besides the configuration.
-type Shown = (Arc<TemplateSets>, Tenants, watch::Sender<Vec<RelayView>>);
+type Shown = (Arc<TemplateSets>, Tenants, watch::Sender<Vec<RelayView>>, Live);
 
 async fn work(
     config: Config,
     source: AmqpSource,
     db: Database,
-    (templates, tenants, relays): Shown,
+    (templates, tenants, relays, live): Shown,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let stop = shutdown.stopping();
-    let setup = super::setup(&config, db.clone(), templates, tenants, relays);
+    let setup = Setup {
+        live,
+        ..super::setup(&config, db.clone(), templates, tenants, relays)
+    };
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
     let working = worker::run(source, processor, db, shutdown, config.shutdown_grace);
     let at_once = async {
@@ -93,6 +108,30 @@ async fn work(
             Ok(())
         }
         () = at_once => Err(Failure::Failed("stopped at once".into())),
+    }
+}
+
+/// What tells of the work, until that has ended.
+struct Telling {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Telling {
+    fn start(config: &Config, live: &Live, broker: &watch::Receiver<BrokerStatus>) -> Self {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(live.clone().run(stop.clone()));
+        let (settings, broker) = (config.broker.clone(), broker.clone());
+        tasks.spawn(consumer::broadcast(settings, live.clone(), broker, stop.clone()));
+        Self { stop, tasks }
+    }
+
+    /// In order, as far as the broker answers.
+    async fn end(mut self) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, all).await;
     }
 }
 

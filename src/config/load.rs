@@ -62,6 +62,7 @@ pub const VARIABLES: &[&str] = &[
     "SLACK_CHANNEL",
     "SLACK_ALLOW_INSECURE_HOSTS",
     "HTTP_ADDR",
+    "HTTP_ALLOWED_ORIGINS",
     "API_TOKEN",
     "LOG_LEVEL",
     "LOG_FORMAT",

@@ -6,6 +6,7 @@ mod endpoints;
 mod environment;
 mod load;
 mod notifications;
+mod origin;
 mod reader;
 mod service;
 mod template;
@@ -26,6 +27,7 @@ pub(crate) use email::{SUBMISSIONS, host, is_loopback};
 pub use environment::Environment;
 pub use load::VARIABLES;
 pub use notifications::{MAX_ADDRESSES, NotificationsConfig, OwnRelay, RootEmail, RootSlack, RootVariables};
+pub use origin::origin;
 pub use reader::{ConfigErrors, Problem};
 pub use template::UrlTemplate;
 pub(crate) use webhook::channel;
@@ -170,11 +172,13 @@ pub enum OnUnknown {
     Hold,
 }
 
-/// `HTTP_ADDR`, `API_TOKEN`.
+/// `HTTP_ADDR`, `HTTP_ALLOWED_ORIGINS`, `API_TOKEN`.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// Where to listen; `None` = no HTTP.
     pub addr: Option<SocketAddr>,
+    /// Further origins of pages that may open `/ws`, as [`origin()`] writes them.
+    pub allowed_origins: Vec<String>,
     /// Required as bearer token when set.
     pub token: Option<SecretString>,
 }

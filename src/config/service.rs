@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
+use super::origin::origin;
 use super::reader::{Reader, Takes};
 use super::values::{duration, durations, integer};
 use super::{DeliveryConfig, HttpConfig, LogConfig, OnUnknown};
@@ -88,7 +89,22 @@ pub(super) fn http(r: &mut Reader<'_>) -> HttpConfig {
             "has to be set where HTTP_ADDR is not a loopback address such as 127.0.0.1:8004",
         );
     }
-    HttpConfig { addr, token }
+    let allowed_origins = r.optional("HTTP_ALLOWED_ORIGINS", origins).unwrap_or_default();
+    HttpConfig {
+        addr,
+        allowed_origins,
+        token,
+    }
+}
+
+/// Up to so many.
+const MAX_ORIGINS: usize = 100;
+
+fn origins(s: &str) -> Result<Vec<String>, Takes> {
+    let all: Option<Vec<String>> = s.split(',').map(|one| origin(one.trim())).collect();
+    all.filter(|all| all.len() <= MAX_ORIGINS).ok_or_else(|| {
+        format!("up to {MAX_ORIGINS} origins such as https://gateway.example.com or http://10.0.0.7:8080, separated by commas")
+    })
 }
 
 fn http_addr(s: &str) -> Result<SocketAddr, Takes> {

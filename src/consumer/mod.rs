@@ -5,6 +5,7 @@
 //! again) and an acknowledgement that comes late never reaches another message. A dead letter is
 //! confirmed by the broker before its original is acked.
 
+mod broadcast;
 mod connect;
 mod dead_letter;
 mod dead_letters;
@@ -19,6 +20,7 @@ mod supervisor;
 mod topology;
 mod verdict;
 
+pub use broadcast::broadcast;
 pub use delivery::Delivery;
 pub use error::BrokerError;
 pub use letter::Letter;
@@ -26,6 +28,11 @@ pub use publisher::Publisher;
 pub use redrive::{Listing, Redrive, RedriveError, Redriven, list, redrive};
 pub use source::{AmqpSource, BrokerStatus};
 pub use verdict::{DeadLetter, Settled, Verdict};
+
+/// Name of the exchange over which the workers of `queue` tell each other what happens.
+pub fn live_exchange_name(queue: &str) -> String {
+    format!("{queue}.live")
+}
 
 /// Name of the dead-letter queue that belongs to `queue`.
 pub fn dead_queue_name(queue: &str) -> String {

@@ -2,6 +2,7 @@
 //! time; after five in a row without a success between, or when the relay refuses this sender, the lane
 //! closes: nothing is handed over until a probe has come as far as AUTH. Nobody is failed for it.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
 use super::relay::Relay;
+use crate::live::RelayMark;
 
 /// First and longest wait after a failure while the lane is open; it doubles in between.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
@@ -30,6 +32,7 @@ pub struct Breaker {
     state: Mutex<State>,
     /// Since when the lane is closed.
     closed: watch::Sender<Option<Instant>>,
+    mark: Option<RelayMark>,
 }
 
 #[derive(Debug)]
@@ -57,7 +60,15 @@ impl Breaker {
                 complaint: None,
             }),
             closed: watch::Sender::new(None),
+            mark: None,
         }
+    }
+
+    /// Tells `mark` when the lane closes and opens.
+    #[must_use]
+    pub fn watched(self, mark: RelayMark) -> Self {
+        let mark = Some(mark);
+        Self { mark, ..self }
     }
 
     /// For how long nothing has passed on the lane; `None` while it is open, on trial too.
@@ -106,7 +117,7 @@ impl Breaker {
         let mut state = self.lock();
         (state.failures, state.not_before, state.probe_after) = (0, None, PROBE.0);
         (state.down_since, state.complaint) = (None, None);
-        self.closed.send_replace(None);
+        self.open();
         drop(state);
         tracing::info!(relay = self.relay, "the relay is back");
     }
@@ -130,10 +141,10 @@ impl Breaker {
         drop(state);
         if fault.blames_sender() {
             tracing::error!(relay = self.relay, %fault, "the relay refuses this sender: mend the configuration; nobody is failed for it");
-            self.close();
+            self.close(fault);
         } else if failures >= FAILURES {
             tracing::error!(relay = self.relay, %fault, "the relay cannot be used: the lane is closed until a probe passes; nobody is failed for it");
-            self.close();
+            self.close(fault);
         } else if failures == 1 {
             tracing::warn!(relay = self.relay, %fault, "the relay cannot be used now; trying again, nobody is failed for it");
         } else {
@@ -149,16 +160,26 @@ impl Breaker {
         }
         self.failing.store(true, Ordering::Relaxed);
         self.lock().complaint = Some(reply.to_string());
-        self.close();
+        self.close(reply);
     }
 
-    fn close(&self) {
+    fn close(&self, why: &dyn Display) {
         self.lock().down_since.get_or_insert_with(Instant::now);
-        self.closed.send_if_modified(|closed| {
+        let closes = self.closed.send_if_modified(|closed| {
             let open = closed.is_none();
             closed.get_or_insert_with(Instant::now);
             open
         });
+        if let Some(mark) = self.mark.as_ref().filter(|_| closes) {
+            mark.closed(&why.to_string());
+        }
+    }
+
+    fn open(&self) {
+        let opens = self.closed.send_replace(None).is_some();
+        if let Some(mark) = self.mark.as_ref().filter(|_| opens) {
+            mark.opened();
+        }
     }
 
     /// Probes the relay whenever the lane is closed, until `stop`: a connection up to AUTH opens it. How
@@ -204,7 +225,7 @@ impl Breaker {
         let mut state = self.lock();
         (state.failures, state.not_before) = (FAILURES - 1, None);
         drop(state);
-        self.closed.send_replace(None);
+        self.open();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -10,6 +10,7 @@ use super::line::{Line, Load};
 use super::outcome::{Next, judge, log};
 use super::sender::Senders;
 use super::standing::blames_identity;
+use super::telling::{became, tell_reply};
 use super::way::Open;
 use super::window::Permit;
 use crate::failpoint;
@@ -57,6 +58,7 @@ impl Senders {
             _ => permit.passes(),
         }
         failpoint::reached("s4-after-reply");
+        tell_reply(&self.lane.live, &job, &handover);
         self.lane.note_move();
         let standing = Arc::clone(&job.route().standing);
         if matches!(handover, Handover::Accepted(_)) {
@@ -130,6 +132,7 @@ impl Senders {
 
     pub(super) fn record(&self, job: Job, outcome: Outcome, permit: Permit) {
         log(&job, &outcome);
+        let became = became(&outcome, &job.row.recipient);
         let again = match &outcome {
             Outcome::Again { at, .. } => Some(*at),
             _ => None,
@@ -145,6 +148,8 @@ impl Senders {
             entry,
             Ticket {
                 id: job.row.id,
+                channel: job.row.channel,
+                became,
                 work: job.work,
                 again,
                 marking: None,

@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::job::{Ticket, committed};
+use super::job::Ticket;
 use super::lanes::Lanes;
 use super::lease::{Lease, Leases};
+use super::telling::told;
 use super::work::Ended;
 use super::{Clock, RelayView, Setup, holder};
 use crate::config::{DeliveryConfig, EmailConfig, OnUnknown};
 use crate::domain::{DispatchStatus, LeaseToken};
+use crate::live::Live;
 use crate::mailer::{Relay, RelayConfigError};
 use crate::policy::{Plan, Surroundings, Tenants};
 use crate::render::TemplateSets;
@@ -28,6 +30,7 @@ pub(super) struct Engine {
     pub(super) surroundings: Surroundings,
     pub(super) templates: Arc<TemplateSets>,
     pub(super) tenants: Tenants,
+    pub(super) live: Live,
     pub(super) lanes: Arc<Lanes>,
     pub(super) relays: watch::Sender<Vec<RelayView>>,
     pub(super) leases: Leases,
@@ -79,6 +82,7 @@ impl Engine {
             templates,
             tenants,
             relays,
+            live,
         } = setup;
         if !email.dummy {
             // What cannot work is known at once.
@@ -89,10 +93,10 @@ impl Engine {
             db.clone(),
             move || now().naive_utc(),
             Arc::clone(&abandon),
-            committed,
+            told(&live),
         )?;
         let abort = CancellationToken::new();
-        let lanes = Arc::new(Lanes::new(delivery.in_flight, writer, now, (stop, &abort)));
+        let lanes = Arc::new(Lanes::new(delivery.in_flight, writer, now, (stop, &abort), &live));
         let leases = Leases::new(db.clone(), delivery.lease);
         let beats_stop = CancellationToken::new();
         let beats = tokio::spawn(leases.clone().keep_alive(beats_stop.clone()));
@@ -107,6 +111,7 @@ impl Engine {
             templates,
             tenants,
             relays,
+            live,
             lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),

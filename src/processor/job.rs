@@ -13,6 +13,7 @@ use super::standing::Standing;
 use super::window::Permit;
 use crate::config::{DeliveryConfig, UrlTemplate};
 use crate::domain::{Channel, DispatchId, NotificationId};
+use crate::live::{Became, Running};
 use crate::mailer::Letterhead;
 use crate::policy::Plan;
 use crate::render::Composer;
@@ -40,6 +41,8 @@ pub(super) struct Work {
     pub(super) quarantined: bool,
     /// An outcome of this start is on its way into the ledger.
     pub(super) fruitful: AtomicBool,
+    /// What is told of it.
+    pub(super) running: Arc<Running>,
     pub(super) done: mpsc::UnboundedSender<Vec<Done>>,
 }
 
@@ -155,6 +158,9 @@ pub(super) enum How {
 pub(super) struct Ticket {
     pub(super) id: NotificationId,
     pub(super) work: Arc<Work>,
+    pub(super) channel: Channel,
+    /// What it is to those who watch, once it is committed.
+    pub(super) became: Became,
     pub(super) again: Option<NaiveDateTime>,
     /// Somebody waits for this commit: it is a mark, not an outcome.
     pub(super) marking: Option<oneshot::Sender<bool>>,
@@ -168,6 +174,10 @@ pub(super) struct Ticket {
 pub(super) fn committed(tickets: Vec<(Ticket, Taken)>) {
     let mut told: Vec<(Arc<Work>, Vec<Done>)> = Vec::new();
     for (ticket, taken) in tickets {
+        if taken == Taken::Yes {
+            let running = &ticket.work.running;
+            running.committed(ticket.id, ticket.channel, &ticket.became);
+        }
         if let Some(marking) = ticket.marking {
             let _ = marking.send(taken == Taken::Yes);
             continue;

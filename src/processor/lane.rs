@@ -14,6 +14,7 @@ use super::queue::Queue;
 use super::standing::Standing;
 use super::window::LaneId;
 use crate::domain::EmailAddress;
+use crate::live::Live;
 use crate::mailer::Breaker;
 
 /// A lane with work that has had no outcome for so long is stalled.
@@ -25,6 +26,7 @@ pub(super) struct Lane {
     /// `host:port`, for logs.
     pub(super) shown: String,
     pub(super) breaker: Breaker,
+    pub(super) live: Live,
     /// Ends its tasks.
     pub(super) stop: CancellationToken,
     queue: Mutex<Queue>,
@@ -39,10 +41,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(id: LaneId, shown: String, stop: CancellationToken) -> Self {
+    pub(super) fn new(id: LaneId, shown: String, stop: CancellationToken, live: &Live) -> Self {
         Self {
             id,
-            breaker: Breaker::new(shown.clone()),
+            breaker: Breaker::new(shown.clone()).watched(live.relay(&shown, true)),
+            live: live.clone(),
             shown,
             stop,
             queue: Mutex::default(),
@@ -59,7 +62,7 @@ impl Lane {
         if let Some(known) = standings.iter().find(|s| s.address == *address) {
             return (Arc::clone(known), false);
         }
-        let fresh = Arc::new(Standing::new(address.clone(), &self.shown));
+        let fresh = Arc::new(Standing::new(address.clone(), &self.shown, &self.live));
         standings.push(Arc::clone(&fresh));
         (fresh, true)
     }

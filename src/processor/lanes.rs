@@ -22,6 +22,7 @@ use super::users::Users;
 use super::way::Way;
 use super::window::Window;
 use crate::domain::EmailAddress;
+use crate::live::Live;
 use crate::repository::Writer;
 
 /// A lane that nothing waited for or used for so long is closed.
@@ -39,6 +40,7 @@ pub(super) struct Lanes {
     now: Clock,
     stop: CancellationToken,
     abort: CancellationToken,
+    live: Live,
 }
 
 struct Entry {
@@ -52,18 +54,23 @@ impl Lanes {
         writer: Writer<Ticket>,
         now: Clock,
         (stop, abort): (&CancellationToken, &CancellationToken),
+        live: &Live,
     ) -> Self {
+        let window = Window::new(in_flight);
+        let asked = Arc::clone(&window);
+        live.metrics().ask_in_flight(move || asked.in_flight());
         Self {
             open: Mutex::default(),
             tasks: Mutex::default(),
             alone: Mutex::default(),
             users: Users::default(),
             next: AtomicU64::new(0),
-            window: Window::new(in_flight),
+            window,
             writer,
             now,
             stop: stop.clone(),
             abort: abort.clone(),
+            live: live.clone(),
         }
     }
 
@@ -104,7 +111,12 @@ impl Lanes {
             return Ok(Arc::clone(&entry.lane));
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let lane = Arc::new(Lane::new(id, destination.shown(), self.stop.child_token()));
+        let lane = Arc::new(Lane::new(
+            id,
+            destination.shown(),
+            self.stop.child_token(),
+            &self.live,
+        ));
         lane.set_alone(lock(&self.alone).as_ref());
         self.spawn(&lane, way, destination);
         let (entry, used) = (Arc::clone(&lane), Instant::now());

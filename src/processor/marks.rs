@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::job::{Job, Ticket};
 use super::sender::Senders;
+use crate::live::Became;
 use crate::repository::{Entry, Outcome};
 
 impl Senders {
@@ -24,6 +25,8 @@ impl Senders {
         let ticket = Ticket {
             id: job.row.id,
             work: Arc::clone(&job.work),
+            channel: job.row.channel,
+            became: Became::Same,
             again: None,
             marking: Some(marking),
             reopened: false,
@@ -45,6 +48,8 @@ impl Senders {
         };
         let ticket = Ticket {
             id: job.row.id,
+            channel: job.row.channel,
+            became: Became::Reopened,
             work: job.work,
             again: None,
             marking: None,

@@ -32,6 +32,7 @@ mod standing;
 mod start;
 mod steering;
 mod sweeper;
+mod telling;
 mod users;
 mod view;
 mod way;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{DeliveryConfig, EmailConfig};
 use crate::consumer::{Delivery, Verdict};
 use crate::domain::{DispatchId, DispatchStatus};
+use crate::live::Live;
 use crate::message::{self, Message, Reason};
 use crate::policy::Tenants;
 use crate::render::TemplateSets;
@@ -84,6 +86,8 @@ pub struct Setup {
     pub tenants: Tenants,
     /// Where the lanes are shown to people.
     pub relays: watch::Sender<Vec<RelayView>>,
+    /// Who is told of it.
+    pub live: Live,
 }
 
 /// Works deliveries off.

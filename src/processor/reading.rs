@@ -9,9 +9,10 @@ use chrono::NaiveDateTime;
 use super::engine::Engine;
 use super::job::Work;
 use super::outcome::LONGEST_DELAY;
+use super::telling::settled_of;
 use crate::domain::{DispatchId, NotificationId};
 use crate::failpoint;
-use crate::repository::{self, AnyConnection, DbError, PageRequest, WorkRow};
+use crate::repository::{self, AnyConnection, DbError, PageRequest, SettledRow, WorkRow};
 
 /// What is read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) enum Stage {
 pub(super) struct Brought {
     pub(super) rows: Vec<WorkRow>,
     pub(super) stage: Stage,
+    /// Those of a page that are not to be handed over.
+    pub(super) settled: Vec<SettledRow>,
     /// Next time of the earliest row to be tried again, where that was asked.
     pub(super) next_due: Option<NaiveDateTime>,
 }
@@ -42,8 +45,9 @@ pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
     let domain = work.plan.identity.address.domain().to_owned();
     let now = (engine.now)().naive_utc();
     let db = engine.db.clone();
+    let running = Arc::clone(&work.running);
     Box::pin(async move {
-        let brought = db
+        let mut brought = db
             .write(move |conn| {
                 let (dispatch, token, domain) = (lease.dispatch, lease.token, domain.as_str());
                 match stage {
@@ -64,6 +68,10 @@ pub(super) fn ahead(engine: &Engine, work: &Work, stage: Stage) -> Reading {
             .await?;
         if stage == Stage::Pages {
             failpoint::reached("s3-after-commit");
+            running.read(
+                brought.rows.len(),
+                &settled_of(std::mem::take(&mut brought.settled)),
+            );
         }
         Ok(if alone { brought.one_by_one(stage) } else { brought })
     })
@@ -76,6 +84,7 @@ impl Brought {
             Stage::Pages if !self.rows.is_empty() || self.stage == Stage::Pages => Self {
                 rows: Vec::new(),
                 stage: Stage::Resume(NotificationId(0)),
+                settled: Vec::new(),
                 next_due: None,
             },
             _ => self,
@@ -95,6 +104,7 @@ fn next_alone(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Brought,
     Ok(Brought {
         rows,
         stage,
+        settled: Vec::new(),
         next_due,
     })
 }
@@ -112,6 +122,7 @@ fn resume(
     Ok(Brought {
         rows,
         stage: last.unwrap_or(Stage::Pages),
+        settled: Vec::new(),
         next_due,
     })
 }
@@ -135,6 +146,7 @@ fn page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<Brought, D
     Ok(Brought {
         rows: page.rows,
         stage: if page.end { Stage::Read } else { Stage::Pages },
+        settled: page.settled,
         next_due: None,
     })
 }
@@ -159,6 +171,7 @@ pub(super) fn due(engine: &Engine, work: &Work, stage: Stage) -> Reading {
             Ok(Brought {
                 rows,
                 stage,
+                settled: Vec::new(),
                 next_due,
             })
         })

@@ -15,6 +15,7 @@ use super::job::{Job, Ticket};
 use super::lane::Lane;
 use super::line::{Advanced, Line, Load};
 use super::pacing::Pacing;
+use super::telling::tell_fault;
 use super::way::{Open, Way, quit};
 use super::window::{Permit, Window};
 use crate::mailer::{Fault, FaultCause, Handover};
@@ -109,6 +110,7 @@ impl Senders {
                     self.lane.not_now();
                 }
                 self.lane.breaker.failed(&fault);
+                tell_fault(&self.lane.live, &fault);
                 return false;
             }
         }

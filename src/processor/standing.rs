@@ -2,6 +2,7 @@
 //! says of the sender closes the way for that identity alone, while others go on over the same connections.
 
 use crate::domain::EmailAddress;
+use crate::live::Live;
 use crate::mailer::{Breaker, Fault, FaultCause, Phase};
 
 use super::denials::Denials;
@@ -15,9 +16,10 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(address: EmailAddress, relay: &str) -> Self {
+    pub(super) fn new(address: EmailAddress, relay: &str, live: &Live) -> Self {
+        let shown = format!("{relay} as {address}");
         Self {
-            breaker: Breaker::new(format!("{relay} as {address}")),
+            breaker: Breaker::new(shown.clone()).watched(live.relay(&shown, false)),
             denials: Denials::default(),
             address,
         }

@@ -12,6 +12,7 @@ use super::job::{Routes, Work};
 use super::judgement::log_end;
 use super::lease::{Lease, lock};
 use super::planning::{self, Unready};
+use super::telling::tell_end;
 use super::work::{Course, Ended};
 use crate::consumer::Delivery;
 use crate::domain::{EventId, TenantId, one_line};
@@ -55,7 +56,9 @@ impl Processor {
         let starting = self.engine.starting(&lease, possible);
         let start = self.engine.look(starting).await;
         if start == Start::Exhausted {
-            return Ok(self.give_up(&lease, starting).await);
+            let ended = self.give_up(&lease, starting).await;
+            self.engine.tell_given_up(&plan, &claim, &ended).await;
+            return Ok(ended);
         }
         // One at a time: what ends the process is then known.
         let _alone = match start {
@@ -77,6 +80,7 @@ impl Processor {
             start = starts,
             "dispatch started"
         );
+        let running = self.engine.tell_start(&plan, &claim).await;
         let (done, committed) = mpsc::unbounded_channel();
         let work = Arc::new(Work {
             lease,
@@ -97,6 +101,7 @@ impl Processor {
             marked: starting.hold || start == Start::Quarantined,
             quarantined: start == Start::Quarantined,
             fruitful: AtomicBool::new(false),
+            running: Arc::clone(&running),
             done,
         });
         let (ending, ended) = watch::channel(false);
@@ -110,6 +115,7 @@ impl Processor {
             .run(&self.stop)
             .await;
         log_end(dispatch, &ended, began);
+        tell_end(&running, &ended);
         Ok(ended)
     }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::Processor;
 use super::engine::Engine;
 use super::holder;
+use super::telling::tell_turn;
 use crate::domain::DispatchId;
 use crate::repository::{self, Claim, DbError, Seen, Unattended};
 
@@ -209,7 +210,9 @@ impl Processor {
         let engine = Arc::clone(&self.engine);
         let now = std::time::SystemTime::from((engine.now)());
         let looked = tokio::task::spawn_blocking(move || {
-            engine.tenants.refresh(now);
+            for turn in engine.tenants.refresh(now) {
+                tell_turn(&engine.live, turn);
+            }
             engine.templates.refresh();
         });
         if looked.await.is_err() {

@@ -27,6 +27,7 @@ pub(super) struct Window {
 }
 
 struct State {
+    size: usize,
     free: usize,
     round: Round,
     lanes: HashMap<LaneId, Share>,
@@ -71,6 +72,7 @@ impl Window {
     pub(super) fn new(size: usize) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
+                size,
                 free: size,
                 round: Round::default(),
                 lanes: HashMap::new(),
@@ -106,6 +108,12 @@ impl Window {
                 }
             }
         }
+    }
+
+    /// How many permits are held.
+    pub(super) fn in_flight(&self) -> usize {
+        let state = lock(&self.state);
+        state.size - state.free
     }
 
     /// Forgets a lane that has ended; what it still holds comes back all the same.

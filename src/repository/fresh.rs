@@ -76,6 +76,11 @@ impl NewNotification {
         }
     }
 
+    /// Whether it has its outcome already.
+    pub(super) fn is_settled(&self) -> bool {
+        self.status != NotificationStatus::Pending.as_str()
+    }
+
     /// Of somebody whom the message itself or a configuration names.
     pub(super) fn listed(
         addressee: &Addressee,

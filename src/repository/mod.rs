@@ -20,11 +20,13 @@ mod lease;
 mod ledger;
 mod manager;
 mod migrate;
+mod open;
 mod pages;
 mod reopen;
 mod retention;
 mod retry;
 pub mod schema;
+mod settled;
 mod start;
 mod steer;
 mod sweep;
@@ -47,10 +49,12 @@ pub use lease::{
     Claim, Seen, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
 };
 pub use ledger::{Entry, Outcome, Taken, record};
+pub use open::open_dispatches;
 pub use pages::{Page, PageRequest, WorkRow, due_rows, is_timed, next_due, open_rows, read_page};
 pub use reopen::{Reopened, reopen_dead};
 pub use retention::forget;
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
+pub use settled::{SettledRow, settled_rows};
 pub use start::{Start, Starting, begin, give_up, given_up, look};
 pub use steer::{Steered, Wanted, obey, request_cancel, request_pause, request_resume, wanted};
 pub use sweep::{Due, Unattended, due, running, ways};

@@ -13,6 +13,7 @@ use super::fresh::{NewNotification, Participant};
 use super::insert::insert_new;
 use super::lease::under;
 use super::schema::{dispatches, notifications};
+use super::settled::{SettledRow, last_settled, settled_rows};
 use crate::domain::{Channel, DispatchId, LeaseToken, NotificationId, NotificationStatus};
 
 /// What the ledger has to hand over: one open notification.
@@ -43,6 +44,8 @@ pub struct Page {
     pub participants: usize,
     /// Notifications that it added.
     pub rows: Vec<WorkRow>,
+    /// Those that it added with their outcome.
+    pub settled: Vec<SettledRow>,
     /// Whether it was the last one.
     pub end: bool,
 }
@@ -110,13 +113,21 @@ pub fn read_page(conn: &mut AnyConnection, request: PageRequest<'_>) -> Result<P
         .into_iter()
         .map(|p| NewNotification::of(p, dispatch, domain, now))
         .collect();
+    // Most pages have none.
+    let before = if fresh.iter().any(NewNotification::is_settled) {
+        Some(last_settled(conn, dispatch)?)
+    } else {
+        None
+    };
     let rows = insert_new(conn, dispatch, &fresh)?;
+    let settled = before.map(|last| settled_rows(conn, dispatch, last));
     diesel::update(dispatches::table.find(dispatch.to_string()))
         .set(dispatches::cursor_participant_id.eq(cursor))
         .execute(conn)?;
     Ok(Page {
         participants: read,
         rows,
+        settled: settled.transpose()?.unwrap_or_default(),
         end: end || cursor == last,
     })
 }

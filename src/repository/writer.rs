@@ -41,13 +41,13 @@ impl<T> Clone for Writer<T> {
 
 impl<T: Send + 'static> Writer<T> {
     /// Starts the thread. `committed` is called on it after each commit with every ticket and what the ledger says
-    /// of its outcome. The thread ends when all writers are gone, or without its last group when
+    /// of its outcome, and how long the commit took. The thread ends when all writers are gone, or without its last group when
     /// `abandon` is set while the database is away.
     pub fn start(
         db: Database,
         now: impl Fn() -> NaiveDateTime + Send + 'static,
         abandon: Arc<AtomicBool>,
-        committed: impl Fn(Vec<(T, Taken)>) + Send + 'static,
+        committed: impl Fn(Vec<(T, Taken)>, Duration) + Send + 'static,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (entries, gathered) = channel();
         let thread = std::thread::Builder::new()
@@ -55,9 +55,10 @@ impl<T: Send + 'static> Writer<T> {
             .spawn(move || {
                 let mut last = None;
                 while let Some((group, tickets)) = next_group(&gathered, last) {
-                    last = Some(Instant::now());
+                    let begun = Instant::now();
+                    last = Some(begun);
                     match commit(&db, &group, &now, &abandon) {
-                        Some(taken) => committed(tickets.into_iter().zip(taken).collect()),
+                        Some(taken) => committed(tickets.into_iter().zip(taken).collect(), begun.elapsed()),
                         None => return,
                     }
                 }

@@ -19,6 +19,7 @@ pub mod relay;
 pub mod relays;
 pub mod slack;
 pub mod smtp;
+pub mod socket;
 pub mod stage;
 pub mod watch;
 pub mod worker;

@@ -126,6 +126,18 @@ impl Rabbit {
         assert_eq!(confirm.await.unwrap(), lapin::Confirmation::Ack(None));
     }
 
+    /// Publishes to all workers of the queue, as one of them would.
+    pub async fn fan_out(&self, body: &[u8]) {
+        let exchange = herald::consumer::live_exchange_name(&self.broker.queue);
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let confirm = self
+            .channel
+            .basic_publish(exchange.as_str().into(), "".into(), options, body, properties)
+            .await
+            .unwrap();
+        confirm.await.unwrap();
+    }
+
     /// Messages ready for delivery, or `None` without such a queue.
     pub async fn ready(&self, queue: &str) -> Option<u32> {
         let channel = self.connection.create_channel().await.unwrap();
@@ -176,6 +188,24 @@ impl Rabbit {
             }
         })
         .await;
+    }
+
+    /// Makes the broker close each connection over which workers hear each other.
+    pub async fn close_live_connections(&self) {
+        let exchange = herald::consumer::live_exchange_name(&self.broker.queue);
+        let path = format!("api/exchanges/%2F/{exchange}/bindings/source");
+        let bindings = reqwest::get(api().join(&path).unwrap()).await.unwrap();
+        let bindings: Value = bindings.json().await.unwrap();
+        for binding in bindings.as_array().unwrap() {
+            let queue = binding["destination"].as_str().unwrap();
+            let name = until("the queue's connection", LIMIT, async || {
+                let seen = self.described(queue).await;
+                let name = &seen["consumer_details"][0]["channel_details"]["connection_name"];
+                name.as_str().map(str::to_owned)
+            })
+            .await;
+            assert!(self.close(&name).await, "{name}");
+        }
     }
 
     /// The name of the connection that consumes the queue, as soon as the management API has it.

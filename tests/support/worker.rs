@@ -97,10 +97,19 @@ impl Worker {
 
     /// Its peak memory (`VmHWM`) in MB; 0 when it has ended.
     pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:") / 1024
+    }
+
+    /// Its memory now (`VmRSS`) in kB; 0 when it has ended.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-        kilobytes.unwrap_or(0) / 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+        number.unwrap_or(0)
     }
 
     /// What it has written so far.
