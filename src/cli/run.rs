@@ -10,7 +10,7 @@ use tokio_retry::strategy::{ExponentialBackoff, jitter};
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
 use crate::config::{Config, NotificationsConfig};
-use crate::consumer::AmqpSource;
+use crate::consumer::{AmqpSource, Publisher};
 use crate::policy::Tenants;
 use crate::processor::Processor;
 use crate::render::TemplateSets;
@@ -54,7 +54,13 @@ pub(super) async fn run() -> Result<(), Failure> {
             db: db.clone(),
             migrated,
             broker,
+            amqp: config.broker.clone(),
+            publisher: Arc::new(Publisher::new(&config.broker)),
+            letters: Arc::default(),
             tenants: tenants.clone(),
+            templates: Arc::clone(&templates),
+            relays: watch::channel(Vec::new()).1,
+            throughput: watch::channel(Vec::new()).1,
             token: config.http.token.clone(),
         };
         tokio::spawn(api::serve(listener, api, shutdown.now().child_token()));

@@ -32,6 +32,7 @@ mod standing;
 mod start;
 mod sweeper;
 mod users;
+mod view;
 mod way;
 mod window;
 mod work;
@@ -59,6 +60,7 @@ use work::{DATABASE_PAUSE, Ended};
 
 pub use engine::StartError;
 pub use judgement::Judgement;
+pub use view::{IdentityView, Minute, RelayState, RelayView};
 
 /// The wall clock, as an argument.
 pub type Clock = fn() -> DateTime<Utc>;
