@@ -1,17 +1,19 @@
 //! The parts of a request, each refused as a problem where it is not what it has to be.
 
-use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use http_body_util::LengthLimitError;
-use serde_json::Value;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value};
 
 use super::problem::Problem;
 
 /// Longest body of a request: a message, and room to spare.
 const MAX_REQUEST: usize = crate::message::MAX_BODY + 64 * 1024;
+/// A longer one is read on up to here, and dropped: many clients listen only when they have said all.
+const MAX_READ: usize = 8 * MAX_REQUEST;
 /// Longest key, in characters: what fits into a `message_id`.
 const MAX_KEY: usize = 255;
 /// The header with a key.
@@ -40,17 +42,25 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let bytes = to_bytes(body, MAX_REQUEST).await.map_err(|e| {
-            let cause = std::error::Error::source(&e);
-            if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
-                Problem::too_large(&format!("{MAX_REQUEST} bytes at most are read"))
-            } else {
-                Problem::bad_body("the body ended early")
+        let (parts, mut body) = request.into_parts();
+        let (mut bytes, mut seen) = (BytesMut::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::bad_body("the body ended early"))?;
+            let Ok(data) = frame.into_data() else { continue };
+            seen += data.len();
+            if seen <= MAX_REQUEST {
+                bytes.extend_from_slice(&data);
+            } else if seen > MAX_READ {
+                break;
             }
-        })?;
+        }
+        if seen > MAX_REQUEST {
+            return Err(Problem::too_large(&format!(
+                "{MAX_REQUEST} bytes at most are taken"
+            )));
+        }
         Ok(Self {
-            bytes,
+            bytes: bytes.freeze(),
             headers: parts.headers,
         })
     }
@@ -70,7 +80,7 @@ impl Body {
     }
 
     /// The members of a JSON object.
-    pub(super) fn object(&self) -> Result<serde_json::Map<String, Value>, Problem> {
+    pub(super) fn object(&self) -> Result<Map<String, Value>, Problem> {
         match serde_json::from_slice(self.json_bytes()?) {
             Ok(Value::Object(members)) => Ok(members),
             Ok(_) => Err(Problem::bad_body("the body is not a JSON object")),
@@ -78,10 +88,10 @@ impl Body {
         }
     }
 
-    /// The same, where no body at all counts as an empty object.
-    pub(super) fn object_or_nothing(&self) -> Result<serde_json::Map<String, Value>, Problem> {
-        if self.bytes.is_empty() {
-            Ok(serde_json::Map::new())
+    /// The same, where no body at all and null count as an empty object.
+    pub(super) fn object_or_nothing(&self) -> Result<Map<String, Value>, Problem> {
+        if self.bytes.is_empty() || self.json_bytes()?.trim_ascii() == b"null" {
+            Ok(Map::new())
         } else {
             self.object()
         }

@@ -31,7 +31,8 @@ pub(super) struct Published {
 /// body is sent once however often it is published, and with another body it becomes a dead letter
 /// (`message-id-conflict`).
 #[utoipa::path(post, path = "/api/v1/messages", tag = "messages",
-    request_body(content = Object, description = "a message, such as `{\"type\": \"UPDATED\", \"event_id\": 123}`"),
+    request_body(content = Object, description = "a message of any type",
+        example = json!({"type": "UPDATED", "event_id": 123})),
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses((status = 202, description = "the broker has it", body = Published),
               (status = 422, description = "the consumer would not take it")))]

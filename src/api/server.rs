@@ -20,8 +20,6 @@ use super::{Api, router};
 const HEAD: Duration = Duration::from_secs(15);
 /// Largest head, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
-/// Most headers.
-const MAX_HEADERS: usize = 64;
 /// Connections at most, and where the system allows few files.
 const CONNECTIONS: (usize, usize) = (2_048, 64);
 /// What is under way at a stop gets this long.
@@ -65,8 +63,8 @@ async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, stop:
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD);
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(2 * MAX_HEAD);
     let io = TokioIo::new(Patient::new(stream));
     let mut connection = std::pin::pin!(http.serve_connection(io, service).with_upgrades());
     // What a client does wrong is its own business, and hyper has told it.
