@@ -47,7 +47,7 @@ try_api() {
     curl -fsS -m 20 -o "$WORK/openapi.json" -H 'Authorization: Bearer openapi' "http://127.0.0.1:$port/openapi.json" ||
         result=1
     (cd "$WORK/openapi" && "$ST" run "$WORK/openapi.json" --url "http://127.0.0.1:$port" \
-        -H 'Authorization: Bearer openapi' --seed 1 --generation-deterministic --max-examples "${OPENAPI_EXAMPLES:-20}" \
+        -H 'Authorization: Bearer openapi' --generation-deterministic --max-examples "${OPENAPI_EXAMPLES:-40}" \
         --phases examples,coverage,fuzzing --request-timeout 35 --workers 1 --no-color --warnings off --suppress-health-check all \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance) ||
         result=1

@@ -97,8 +97,16 @@ async fn without_a_queue_nothing_is_accepted() {
     stage.end(worker).await;
 }
 
-#[tokio::test]
-async fn dead_letters_are_seen_replayed_and_dropped() {
+/// The texts under `key` of a page.
+fn of(list: &Value, key: &str) -> Vec<String> {
+    let items = list["items"].as_array().expect("a list").iter();
+    items
+        .map(|item| item[key].as_str().unwrap_or("?").to_owned())
+        .collect()
+}
+
+/// A worker with five letters about a field and one about the type, and how it lists them.
+async fn with_letters() -> (Stage, Worker, Value) {
     let stage = Stage::new(Kind::Sqlite, Options::default()).await;
     let worker = stage.settings().start().await;
     let empty = worker.json("/api/v1/dead-letters").await;
@@ -116,12 +124,12 @@ async fn dead_letters_are_seen_replayed_and_dropped() {
         (list["total"] == 6).then_some(list)
     })
     .await;
-    let of = |list: &Value, key: &str| -> Vec<String> {
-        let items = list["items"].as_array().expect("a list").iter();
-        items
-            .map(|item| item[key].as_str().unwrap_or("?").to_owned())
-            .collect()
-    };
+    (stage, worker, all)
+}
+
+#[tokio::test]
+async fn dead_letters_are_seen() {
+    let (stage, worker, all) = with_letters().await;
     let ids = of(&all, "message_id");
     assert_eq!(ids.len(), 6);
     let known = worker.json("/api/v1/dead-letters?reason=unknown-type").await;
@@ -165,7 +173,16 @@ async fn dead_letters_are_seen_replayed_and_dropped() {
             "looks do not hide letters from each other"
         );
     }
+    assert_eq!(
+        worker.get("/api/v1/dead-letters?reason=bored").await.status(),
+        400
+    );
+    stage.end(worker).await;
+}
 
+#[tokio::test]
+async fn dead_letters_are_replayed_and_dropped() {
+    let (stage, worker, _) = with_letters().await;
     let answer = worker
         .post("/api/v1/dead-letters/replay", &json!({"reason": "unknown-type"}))
         .await;
@@ -199,9 +216,5 @@ async fn dead_letters_are_seen_replayed_and_dropped() {
         assert_eq!(answer.status(), 400, "{body}");
         assert_eq!(answer.json::<Value>().await.expect("JSON")["field"], field);
     }
-    assert_eq!(
-        worker.get("/api/v1/dead-letters?reason=bored").await.status(),
-        400
-    );
     stage.end(worker).await;
 }
