@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Api;
 use crate::consumer::BrokerStatus;
@@ -13,19 +14,22 @@ use crate::consumer::BrokerStatus;
 /// Longest wait for the database's sign of life.
 const PING: Duration = Duration::from_secs(2);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Health {
     status: &'static str,
     checks: Checks,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Checks {
     broker: &'static str,
     database: &'static str,
 }
 
-/// `GET /health`: 503 when broker or database is away, or not yet set up.
+/// Whether this worker can do its job
+#[utoipa::path(get, path = "/health", tag = "health",
+    responses((status = 200, description = "it can", body = Health),
+              (status = 503, description = "broker or database is away, or not yet set up", body = Health)))]
 pub(super) async fn health(State(api): State<Api>) -> (StatusCode, Json<Health>) {
     let word = |up: bool| if up { "ok" } else { "down" };
     let broker = *api.broker.borrow() == BrokerStatus::Connected;
@@ -48,7 +52,15 @@ pub(super) async fn health(State(api): State<Api>) -> (StatusCode, Json<Health>)
     }
 }
 
-/// `GET /health/live`: 200 while the process lives.
-pub(super) async fn live() -> Json<serde_json::Value> {
-    Json(serde_json::json!({"status": "ok"}))
+/// What a living process says.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alive {
+    status: &'static str,
+}
+
+/// Whether the process lives
+#[utoipa::path(get, path = "/health/live", tag = "health",
+    responses((status = 200, description = "it does", body = Alive)))]
+pub(super) async fn live() -> Json<Alive> {
+    Json(Alive { status: "ok" })
 }

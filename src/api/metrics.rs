@@ -11,7 +11,9 @@ use super::Api;
 /// Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// `GET /metrics`
+/// What is counted, for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "this worker",
+    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     ([(CONTENT_TYPE, TEXT)], api.live.metrics().render())
 }

@@ -1,41 +1,51 @@
-//! The HTTP API. Errors are `application/problem+json`; what a query asks wrongly is refused, never
-//! answered with an empty list.
+//! The HTTP API. Errors are `application/problem+json`; what is asked wrongly is refused, never answered with an
+//! empty list. Every route is described where its handler is: what is not described is not served.
 
 mod auth;
+mod dead_letters;
+mod dispatches;
+mod extract;
 mod health;
+mod messages;
 mod metrics;
 mod notifications;
+mod observe;
+mod openapi;
 mod origin;
+mod paging;
+mod patient;
 mod problem;
+mod query;
+mod replays;
 mod retry;
+mod server;
+mod steer;
+mod templates;
 mod tenants;
+mod views;
+mod words;
 mod ws;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::get;
+use axum::{Extension, Router};
 use secrecy::SecretString;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
+use tokio::sync::{Mutex, watch};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::consumer::BrokerStatus;
+use crate::config::BrokerConfig;
+use crate::consumer::{BrokerStatus, Publisher};
 use crate::live::Live;
 use crate::policy::Tenants;
+use crate::processor::RelayView;
+use crate::render::TemplateSets;
 use crate::repository::Database;
 use problem::Problem;
 
-/// Time for one answer.
-const ANSWER: Duration = Duration::from_secs(30);
-
-/// Longest request body.
-const MAX_REQUEST: usize = 1024 * 1024 + 64 * 1024;
+pub use server::{bind, serve};
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -46,8 +56,18 @@ pub struct Api {
     pub migrated: watch::Receiver<bool>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerStatus>,
+    /// Where the broker is, and its queue.
+    pub amqp: BrokerConfig,
+    /// Publishes messages.
+    pub publisher: Arc<Publisher>,
+    /// Whoever looks at dead letters has it.
+    pub letters: Arc<Mutex<()>>,
     /// Who has configured what.
     pub tenants: Tenants,
+    /// What e-mails are made of.
+    pub templates: Arc<TemplateSets>,
+    /// How it stands with relays and webhooks.
+    pub relays: watch::Receiver<Vec<RelayView>>,
     /// Required as bearer token when set.
     pub token: Option<SecretString>,
     /// What happens, and what is counted.
@@ -58,44 +78,49 @@ pub struct Api {
 
 /// All routes.
 pub fn router(api: Api) -> Router {
-    let guarded = Router::new()
-        .route("/api/v1/notifications", get(notifications::list))
-        .route("/api/v1/notifications/{id}", get(notifications::one))
-        .route("/api/v1/notifications/retry/{id}", post(retry::notification))
-        .route("/api/v1/dispatches/{id}/retry", post(retry::dispatch))
-        .route("/api/v1/tenants/{id}/effective", get(tenants::effective))
-        .route("/metrics", get(metrics::metrics))
-        .layer(axum::middleware::from_fn_with_state(
-            api.clone(),
-            auth::require_token,
-        ));
-    Router::new()
-        .route("/health", get(health::health))
-        .route("/health/live", get(health::live))
-        .route("/ws", get(ws::live))
+    let guarded = described().layer(axum::middleware::from_fn_with_state(
+        api.clone(),
+        auth::require_token,
+    ));
+    let (routes, described) = OpenApiRouter::with_openapi(openapi::Head::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
         .merge(guarded)
+        .split_for_parts();
+    routes
+        .route("/ws", get(ws::live))
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(RequestBodyLimitLayer::new(MAX_REQUEST))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            ANSWER,
-        ))
+        .layer(Extension(openapi::Description::new(&described)))
+        .layer(axum::middleware::from_fn(observe::observe))
         .layer(axum::middleware::from_fn_with_state(api.clone(), metrics::count))
         .with_state(api)
 }
 
-/// Opens the socket, so that an address that is taken is known at once.
-pub async fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(addr).await
-}
-
-/// Serves until `stop`.
-pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
-    let served = axum::serve(listener, router(api))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the HTTP API has ended");
-    }
+/// Those that take the token.
+fn described() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(openapi::show))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::one))
+        .routes(routes!(retry::notification))
+        .routes(routes!(messages::create))
+        .routes(routes!(dispatches::list))
+        .routes(routes!(dispatches::one))
+        .routes(routes!(dispatches::reasons))
+        .routes(routes!(retry::dispatch))
+        .routes(routes!(steer::pause))
+        .routes(routes!(steer::resume))
+        .routes(routes!(steer::cancel))
+        .routes(routes!(replays::create))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::drop))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::effective))
+        .routes(routes!(templates::list))
+        .routes(routes!(templates::one))
+        .routes(routes!(views::relays))
+        .routes(routes!(views::throughput))
+        .routes(routes!(metrics::metrics))
 }

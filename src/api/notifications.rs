@@ -3,31 +3,20 @@
 use std::str::FromStr;
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
-use chrono::{NaiveDateTime, SecondsFormat};
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
-use url::form_urlencoded;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::extract::Segment;
+use super::paging::{Page, rfc3339};
 use super::problem::Problem;
+use super::query::{Paging, Query};
 use crate::domain::{EmailAddress, NotificationId};
 use crate::repository::{self, NotificationFilter, NotificationView};
 
-/// Largest page.
-const MAX_PAGE_SIZE: u32 = 100;
-
-/// A page of notifications.
-#[derive(Debug, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the contract names them")]
-pub(super) struct Page {
-    items: Vec<Notification>,
-    page: u32,
-    page_size: u32,
-    total: i64,
-}
-
 /// A notification as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Notification {
     id: i64,
     dispatch_id: String,
@@ -73,32 +62,58 @@ impl From<NotificationView> for Notification {
     }
 }
 
-fn rfc3339(time: NaiveDateTime) -> String {
-    time.and_utc().to_rfc3339_opts(SecondsFormat::Millis, true)
+/// Which notifications.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `parse` takes")]
+pub(super) struct Which {
+    /// Address, in any spelling of its domain; or what the ledger has in its place.
+    #[param(max_length = 320, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    recipient: Option<String>,
+    #[param(inline)]
+    status: Option<super::words::NotificationStatus>,
+    #[param(inline)]
+    channel: Option<super::words::Channel>,
+    /// The message's `type`.
+    #[param(max_length = 320, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    r#type: Option<String>,
+    #[param(max_length = 320, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    order_id: Option<String>,
+    #[param(minimum = 1)]
+    event_id: Option<i64>,
+    #[param(format = "uuid")]
+    dispatch_id: Option<String>,
+    #[param(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    tenant_id: Option<String>,
+    #[param(minimum = 1, maximum = 1_000_000_000)]
+    page: Option<u32>,
+    #[param(minimum = 1, maximum = 100)]
+    page_size: Option<u32>,
 }
 
-/// `GET /api/v1/notifications`
-pub(super) async fn list(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problem> {
-    let (filter, page, page_size) = parse(query.as_deref().unwrap_or_default())?;
+/// Notifications, newest first
+#[utoipa::path(get, path = "/api/v1/notifications", tag = "notifications", params(Which),
+    responses((status = 200, description = "one page", body = Page<Notification>)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<Notification>>, Problem> {
+    let (filter, paging) = parse(query.as_deref())?;
     let found = api
         .db
-        .read(move |conn| repository::notifications(conn, &filter, page, page_size))
+        .read(move |conn| repository::notifications(conn, &filter, paging.page, paging.size))
         .await;
     let (items, total) = found?;
     let items = items.into_iter().map(Notification::from).collect();
-    Ok(Json(Page {
-        items,
-        page,
-        page_size,
-        total,
-    }))
+    Ok(Json(Page::new(items, paging, total)))
 }
 
-/// `GET /api/v1/notifications/{id}`
-pub(super) async fn one(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<Json<Notification>, Problem> {
+/// One notification
+#[utoipa::path(get, path = "/api/v1/notifications/{id}", tag = "notifications",
+    params(("id" = i64, Path, minimum = 1)),
+    responses((status = 200, description = "the notification", body = Notification),
+              (status = 404, description = "there is none with this id")))]
+pub(super) async fn one(State(api): State<Api>, Segment(id): Segment) -> Result<Json<Notification>, Problem> {
     let unknown = || Problem::not_found("there is no notification with this id");
     let id = id.parse().ok().filter(|id| *id >= 1).ok_or_else(unknown)?;
     let found = api
@@ -108,50 +123,26 @@ pub(super) async fn one(
     found.map(|view| Json(view.into())).ok_or_else(unknown)
 }
 
-fn parse(query: &str) -> Result<(NotificationFilter, u32, u32), Problem> {
-    let mut filter = NotificationFilter::default();
-    let (mut page, mut page_size) = (1, 20);
-    let mut seen = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if seen.contains(&name) {
-            return Err(Problem::bad_query(&name, "may be given once"));
-        }
-        let value = value.as_ref();
-        match name.as_ref() {
-            "recipient" => filter.recipient = Some(as_written(value)),
-            "status" => filter.status = Some(word("status", value)?),
-            "channel" => filter.channel = Some(word("channel", value)?),
-            "type" => filter.kind = Some(value.to_owned()),
-            "order_id" => filter.order_id = Some(value.to_owned()),
-            "event_id" => filter.event_id = Some(word("event_id", value)?),
-            "dispatch_id" => filter.dispatch_id = Some(word("dispatch_id", value)?),
-            "tenant_id" => filter.tenant_id = Some(word("tenant_id", value)?),
-            "page" => page = number("page", value, 1_000_000_000)?,
-            "page_size" => page_size = number("page_size", value, MAX_PAGE_SIZE)?,
-            other => return Err(Problem::bad_query(other, "is not a parameter of this list")),
-        }
-        seen.push(name);
-    }
-    Ok((filter, page, page_size))
+fn parse(query: Option<&str>) -> Result<(NotificationFilter, Paging), Problem> {
+    let mut query = Query::new(query)?;
+    let filter = NotificationFilter {
+        recipient: query.text("recipient")?.map(as_written),
+        status: query.word("status")?,
+        channel: query.word("channel")?,
+        kind: query.text("type")?,
+        order_id: query.text("order_id")?,
+        event_id: query.word("event_id")?,
+        dispatch_id: query.word("dispatch_id")?,
+        tenant_id: query.word("tenant_id")?,
+    };
+    let paging = query.paging()?;
+    query.end()?;
+    Ok((filter, paging))
 }
 
 /// The ledger has a domain in lower case and as A-label.
-fn as_written(recipient: &str) -> String {
-    EmailAddress::from_str(recipient).map_or_else(|_| recipient.to_owned(), |a| a.to_string())
-}
-
-fn word<T: FromStr>(field: &str, value: &str) -> Result<T, Problem>
-where
-    T::Err: std::fmt::Display,
-{
-    value
-        .parse()
-        .map_err(|e| Problem::bad_query(field, &format!("is not valid: {e}")))
-}
-
-fn number(field: &str, value: &str, max: u32) -> Result<u32, Problem> {
-    let valid = value.parse().ok().filter(|n| (1..=max).contains(n));
-    valid.ok_or_else(|| Problem::bad_query(field, &format!("takes a number from 1 to {max}")))
+fn as_written(recipient: String) -> String {
+    EmailAddress::from_str(&recipient).map_or(recipient, |a| a.to_string())
 }
 
 #[cfg(test)]
@@ -170,14 +161,16 @@ mod tests {
     #[case("channel=fax", "channel")]
     #[case("recipients=a", "recipients")]
     #[case("page=1&page=2", "page")]
+    #[case("page=%2B1", "page")]
+    #[case("type=%00", "type")]
     fn wrong_queries_name_their_field(#[case] query: &str, #[case] field: &str) {
-        assert_eq!(parse(query).unwrap_err().field.as_deref(), Some(field));
+        assert_eq!(parse(Some(query)).unwrap_err().field.as_deref(), Some(field));
     }
 
     #[test]
     fn addresses_are_sought_as_the_ledger_writes_them() {
-        let (filter, page, size) = parse("recipient=Ann%40B%C3%BCcher.example&page=2").unwrap();
+        let (filter, paging) = parse(Some("recipient=Ann%40B%C3%BCcher.example&page=2")).unwrap();
         assert_eq!(filter.recipient.as_deref(), Some("Ann@xn--bcher-kva.example"));
-        assert_eq!((page, size), (2, 20));
+        assert_eq!((paging.page, paging.size), (2, 20));
     }
 }

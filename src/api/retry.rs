@@ -1,18 +1,25 @@
 //! Missed people back to work.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::Utc;
 
 use super::Api;
+use super::dispatches::{UNKNOWN, named};
+use super::extract::Segment;
 use super::problem::Problem;
-use crate::domain::{DispatchId, NotificationId};
+use crate::domain::NotificationId;
 use crate::repository::{self, Retried};
 
-/// `POST /api/v1/notifications/retry/{id}`: of many requests at the same time one gets 202.
+/// Send one notification again; of many requests at the same time one gets 202
+#[utoipa::path(post, path = "/api/v1/notifications/retry/{id}", tag = "notifications",
+    params(("id" = i64, Path, minimum = 1)),
+    responses((status = 202, description = "it is back to work"),
+              (status = 404, description = "there is none with this id"),
+              (status = 409, description = "it is neither failed nor unknown")))]
 pub(super) async fn notification(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<StatusCode, Problem> {
     let unknown = "there is no notification with this id";
     let id = id.parse().map_err(|_| Problem::not_found(unknown))?;
@@ -23,15 +30,19 @@ pub(super) async fn notification(
     answer(retried.await?, unknown)
 }
 
-/// `POST /api/v1/dispatches/{id}/retry`
-pub(super) async fn dispatch(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    let unknown = "there is no dispatch with this id";
-    let id: DispatchId = id.parse().map_err(|_| Problem::not_found(unknown))?;
+/// Send again what is failed or unknown of a dispatch
+#[utoipa::path(post, path = "/api/v1/dispatches/{id}/retry", tag = "dispatches",
+    params(("id" = String, Path, format = "uuid")),
+    responses((status = 202, description = "they are back to work"),
+              (status = 404, description = "there is none with this id"),
+              (status = 409, description = "nothing of it is failed or unknown")))]
+pub(super) async fn dispatch(State(api): State<Api>, Segment(id): Segment) -> Result<StatusCode, Problem> {
+    let id = named(&id)?;
     let now = Utc::now().naive_utc();
     let retried = api
         .db
         .write(move |conn| repository::retry_dispatch(conn, id, now));
-    answer(retried.await?, unknown)
+    answer(retried.await?, UNKNOWN)
 }
 
 fn answer(retried: Retried, unknown: &str) -> Result<StatusCode, Problem> {

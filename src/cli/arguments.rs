@@ -103,6 +103,9 @@ pub(super) struct Retry {
     /// With --failed: only what became so at this time (RFC 3339) or later
     #[arg(long, value_name = "TIME", requires = "failed")]
     pub(super) since: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// What to do with dead letters.
@@ -120,11 +123,23 @@ pub(super) enum DeadLetters {
     ///
     /// Body, `message_id` and other properties stay as they were; a message-id-conflict gets a new id. What
     /// still cannot be processed comes back as a dead letter. Letters that arrive meanwhile are left alone.
-    Replay(Which),
+    Replay {
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove dead letters for good
     ///
     /// Letters that arrive meanwhile are left alone.
-    Drop(Which),
+    Drop {
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which dead letters are meant.

@@ -17,11 +17,11 @@ pub(super) async fn dead_letters(what: DeadLetters) -> Result<(), Failure> {
     let _guard = quiet_logs(&config.log)?;
     match what {
         DeadLetters::List { which, json } => list(&config, which.reason, json).await,
-        DeadLetters::Drop(which) => redrive(&config.broker, &which, &Redrive::Drop).await,
-        DeadLetters::Replay(which) => {
+        DeadLetters::Drop { which, json } => redrive(&config.broker, &which, &Redrive::Drop, json).await,
+        DeadLetters::Replay { which, json } => {
             let db = open_database(&config).await?;
             let replay = Redrive::Replay(db, CLOCK().naive_utc());
-            redrive(&config.broker, &which, &replay).await
+            redrive(&config.broker, &which, &replay, json).await
         }
     }
 }
@@ -90,7 +90,7 @@ fn to_json(letter: &Letter) -> Value {
     })
 }
 
-async fn redrive(broker: &BrokerConfig, which: &Which, what: &Redrive) -> Result<(), Failure> {
+async fn redrive(broker: &BrokerConfig, which: &Which, what: &Redrive, as_json: bool) -> Result<(), Failure> {
     let (doing, done) = match what {
         Redrive::Drop => ("dropping dead letters", "dropped"),
         Redrive::Replay(..) => ("replaying dead letters", "replayed"),
@@ -111,6 +111,10 @@ async fn redrive(broker: &BrokerConfig, which: &Which, what: &Redrive) -> Result
         redriven.others
     );
     match redriven.error {
+        None if as_json => {
+            println!("{}", json!({done: redriven.done, "left": redriven.others}));
+            Ok(())
+        }
         None => {
             println!("{summary}.");
             Ok(())

@@ -1,6 +1,7 @@
 //! `herald retry`.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use serde_json::json;
 
 use super::arguments::Retry;
 use super::{CLOCK, Failure, load_config, open_database, quiet_logs};
@@ -23,6 +24,10 @@ pub(super) async fn retry(what: Retry) -> Result<(), Failure> {
         all(&db, since, now).await?
     };
     match retried {
+        Retried::Accepted(n) if what.json => {
+            println!("{}", json!({"retried": n}));
+            Ok(())
+        }
         Retried::Accepted(n) => {
             println!("{n} back to work; a running worker takes them up.");
             Ok(())

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
 use crate::config::{Config, NotificationsConfig};
-use crate::consumer::{self, AmqpSource, BrokerStatus};
+use crate::consumer::{self, AmqpSource, BrokerStatus, Publisher};
 use crate::live::Live;
 use crate::policy::Tenants;
 use crate::processor::{Processor, RelayView, Setup};
@@ -63,7 +63,12 @@ pub(super) async fn run() -> Result<(), Failure> {
             db: db.clone(),
             migrated,
             broker,
+            amqp: config.broker.clone(),
+            publisher: Arc::new(Publisher::new(&config.broker)),
+            letters: Arc::default(),
             tenants: tenants.clone(),
+            templates: Arc::clone(&templates),
+            relays: relays.subscribe(),
             token: config.http.token.clone(),
             live: live.clone(),
             allowed_origins: config.http.allowed_origins.clone().into(),

@@ -4,7 +4,7 @@ use chrono::{NaiveDateTime, SecondsFormat};
 use serde_json::{Value, json};
 
 use super::{Failure, load_config, open_database, quiet_logs};
-use crate::domain::{DispatchId, NotificationStatus};
+use crate::domain::DispatchId;
 use crate::repository::{self, Counts, DispatchView, Missed};
 
 /// Dispatches listed.
@@ -144,32 +144,12 @@ fn to_json(view: &DispatchView, counts: &Counts) -> Value {
         .iter()
         .map(|(status, n)| (status.to_string(), json!(n)))
         .collect();
-    let total = view.audience_read().then(|| counts.total());
     json!({
         "id": view.id, "type": view.kind, "tenant_id": view.tenant_id, "event_id": view.event_id,
-        "message_id": view.message_id, "status": view.status, "counts": by_status, "total": total,
-        "progress": progress(view, counts), "created_at": rfc3339(view.created_at),
+        "message_id": view.message_id, "status": view.status, "counts": by_status, "total": view.total(counts),
+        "progress": view.progress(counts), "created_at": rfc3339(view.created_at),
         "closed_at": view.closed_at.map(rfc3339), "error": view.error,
     })
-}
-
-/// 0 … 1: settled notifications among all, as far as all are known.
-fn progress(view: &DispatchView, counts: &Counts) -> f64 {
-    let open = counts.of(NotificationStatus::Pending) + counts.of(NotificationStatus::Sending);
-    match (view.audience_read(), counts.total()) {
-        (true, 0) => 1.0,
-        #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-        (true, total) => (total - open) as f64 / total as f64,
-        #[expect(clippy::cast_precision_loss, reason = "a share for people")]
-        (false, total) => {
-            let read = view.cursor_participant_id as f64 / view.last_participant_id as f64;
-            if total == 0 {
-                0.0
-            } else {
-                read * (total - open) as f64 / total as f64
-            }
-        }
-    }
 }
 
 fn rfc3339(time: NaiveDateTime) -> String {

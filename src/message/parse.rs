@@ -33,7 +33,7 @@ pub fn parse(body: &[u8]) -> Result<Message, Refusal> {
     let word = fields.string("type")?.ok_or_else(|| fields.missing("type"))?;
     let kind = MessageKind::from_word(&word).ok_or_else(|| {
         let error = format!("type: `{}` is not a type that is known here", quote(&word));
-        Refusal::new(Reason::UnknownType, &error)
+        Refusal::new(Reason::UnknownType, &error).at("type")
     })?;
     match kind {
         MessageKind::Event(kind) => event_message(kind, fields).map(Message::Event),

@@ -16,6 +16,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// For people: one clean line of at most 500 characters that names the field.
     pub error: String,
+    /// Which field, by its path such as `changes[0].field`; `None` where it is the body as a whole.
+    pub field: Option<String>,
 }
 
 impl Refusal {
@@ -24,12 +26,21 @@ impl Refusal {
         Self {
             reason,
             error: one_line(error, MAX_ERROR),
+            field: None,
         }
     }
 
     /// `path` is what `wanted` says it is not.
     pub(super) fn field(path: &str, wanted: &str) -> Self {
-        Self::new(Reason::InvalidField, &format!("{path}: {wanted}"))
+        Self::new(Reason::InvalidField, &format!("{path}: {wanted}")).at(path)
+    }
+
+    /// The same, of the field at `path`.
+    pub(super) fn at(self, path: &str) -> Self {
+        Self {
+            field: Some(one_line(path, MAX_ERROR)),
+            ..self
+        }
     }
 }
 

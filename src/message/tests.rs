@@ -197,7 +197,7 @@ fn paths_are_named(#[case] extra: Value, #[case] error: &str) {
 fn missing_fields() {
     assert_eq!(
         refusal("{}"),
-        Refusal::new(Reason::InvalidField, "type: is missing")
+        Refusal::new(Reason::InvalidField, "type: is missing").at("type")
     );
     let refused = refusal(r#"{"type":"CREATED"}"#);
     assert_eq!(refused.error, "event_id: is missing");

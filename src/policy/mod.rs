@@ -22,4 +22,4 @@ pub use problem::{FileProblem, KeyProblem};
 pub use sender::{Sender, UnknownSender};
 pub use stored::PlanError;
 pub use tenant::{EmailSettings, OwnRelay, Providers, SlackSettings, TenantConfig, Trigger};
-pub use tenants::{Effective, EffectiveState, NoSender, Resolution, Tenants, Turn};
+pub use tenants::{Effective, EffectiveState, Listed, NoSender, Resolution, Tenants, Turn};

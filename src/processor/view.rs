@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::lane::Lane;
 use super::lanes::Lanes;
@@ -9,7 +10,7 @@ use crate::domain::Channel;
 use crate::mailer::Breaker;
 
 /// Whether a lane passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RelayState {
     /// As far as is known.
@@ -21,7 +22,7 @@ pub enum RelayState {
 }
 
 /// A relay or webhook that this worker uses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RelayView {
     /// `host:port`, or a webhook's host.
     pub relay: String,
@@ -40,7 +41,7 @@ pub struct RelayView {
 }
 
 /// How a sender stands with a relay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IdentityView {
     /// The sender's address.
     pub address: String,

@@ -164,14 +164,9 @@ pub struct DispatchView {
     /// UTC.
     pub created_at: NaiveDateTime,
     /// UTC.
+    pub updated_at: NaiveDateTime,
+    /// UTC.
     pub closed_at: Option<NaiveDateTime>,
-}
-
-impl DispatchView {
-    /// Whether everybody in the audience has a row.
-    pub fn audience_read(&self) -> bool {
-        self.cursor_participant_id >= self.last_participant_id
-    }
 }
 
 /// The newest dispatches.

@@ -1,5 +1,7 @@
 //! S6: the end of a dispatch, decided from what the ledger shows and from nothing else.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDateTime;
 use diesel::dsl::count_star;
 use diesel::prelude::*;
@@ -20,6 +22,16 @@ use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
 pub struct Counts(Vec<(NotificationStatus, u64)>);
 
 impl Counts {
+    /// Adds what a database counted. Databases give groups in any order; people read them in the contract's.
+    fn add(&mut self, word: &str, n: i64) -> Result<(), DbError> {
+        let status = word
+            .parse()
+            .map_err(|e| DbError::Fault(format!("notifications.status: {e}")))?;
+        self.0.push((status, u64::try_from(n).unwrap_or(0)));
+        self.0.sort_unstable();
+        Ok(())
+    }
+
     /// How many have `status`.
     pub fn of(&self, status: NotificationStatus) -> u64 {
         self.0.iter().find(|(s, _)| *s == status).map_or(0, |(_, n)| *n)
@@ -140,19 +152,28 @@ pub fn counts(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Counts, 
         .group_by(notifications::status)
         .select((notifications::status, count_star()))
         .load(conn)?;
-    let counts: Result<Vec<_>, DbError> = rows
-        .into_iter()
-        .map(|(word, n)| {
-            let status = word
-                .parse()
-                .map_err(|e| DbError::Fault(format!("notifications.status: {e}")))?;
-            Ok((status, u64::try_from(n).unwrap_or(0)))
-        })
-        .collect();
-    // Databases give groups in any order; people read them in the contract's.
-    let mut counts = counts?;
-    counts.sort_unstable();
-    Ok(Counts(counts))
+    let mut counts = Counts::default();
+    for (word, n) in rows {
+        counts.add(&word, n)?;
+    }
+    Ok(counts)
+}
+
+/// The counts of many dispatches, by one question. One without notifications is not among them.
+pub fn counts_of(
+    conn: &mut AnyConnection,
+    dispatches: Vec<String>,
+) -> Result<HashMap<String, Counts>, DbError> {
+    let rows: Vec<(String, String, i64)> = notifications::table
+        .filter(notifications::dispatch_id.eq_any(dispatches))
+        .group_by((notifications::dispatch_id, notifications::status))
+        .select((notifications::dispatch_id, notifications::status, count_star()))
+        .load(conn)?;
+    let mut counted: HashMap<String, Counts> = HashMap::new();
+    for (dispatch, word, n) in rows {
+        counted.entry(dispatch).or_default().add(&word, n)?;
+    }
+    Ok(counted)
 }
 
 /// Why and for how long a dispatch is parked.

@@ -15,14 +15,18 @@ mod error;
 mod events;
 mod foreign;
 mod fresh;
+mod idempotency;
 mod insert;
 mod lease;
 mod ledger;
+mod listing;
 mod manager;
 mod migrate;
 mod open;
 mod pages;
+mod progress;
 mod reopen;
+mod replay;
 mod retention;
 mod retry;
 pub mod schema;
@@ -41,17 +45,20 @@ pub use browse::{
     notification, notifications, settled,
 };
 pub use clock::schedule_time;
-pub use closing::{Counts, End, Parking, counts, finish, park};
+pub use closing::{Counts, End, Parking, counts, counts_of, finish, park};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
+pub use idempotency::{Once, once};
 pub use lease::{
     Claim, Seen, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,
 };
 pub use ledger::{Entry, Outcome, Taken, record};
+pub use listing::{DispatchFilter, ReasonGroup, dispatch_page, reasons};
 pub use open::open_dispatches;
 pub use pages::{Page, PageRequest, WorkRow, due_rows, is_timed, next_due, open_rows, read_page};
 pub use reopen::{Reopened, reopen_dead};
+pub use replay::{ReplayFilter, Replayable, replay, replayable};
 pub use retention::forget;
 pub use retry::{Retried, retry_dispatch, retry_notification, retryable};
 pub use settled::{SettledRow, settled_rows};

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use super::connection::AnyConnection;
 use super::cooldown;
 use super::error::DbError;
+use super::idempotency;
 use super::schema::{dispatches, notifications};
 use crate::domain::DispatchStatus;
 
@@ -27,7 +28,8 @@ pub fn forget(conn: &mut AnyConnection, before: NaiveDateTime) -> Result<usize, 
         .first(conn)
         .optional()?;
     let Some(oldest) = oldest else {
-        return cooldown::forget(conn, before);
+        let keys = idempotency::forget(conn, before)?;
+        return Ok(keys + cooldown::forget(conn, before)?);
     };
     let rows: Vec<i64> = notifications::table
         .filter(notifications::dispatch_id.eq(&oldest))

@@ -11,10 +11,13 @@ use super::schema::{dispatches, notifications};
 use crate::domain::{DispatchId, DispatchStatus, NotificationId, NotificationStatus};
 
 /// What may be tried again.
-const RETRYABLE: [&str; 2] = [
+pub(super) const RETRYABLE: [&str; 2] = [
     NotificationStatus::Failed.as_str(),
     NotificationStatus::Unknown.as_str(),
 ];
+
+/// How many ids one statement names: SQLite takes 32,766 values, and longer ones gain nothing.
+const CHUNK: usize = 500;
 
 /// Statuses that a retry makes due; a running dispatch finds the rows before it ends.
 const REOPENED: [&str; 5] = [
@@ -50,7 +53,7 @@ pub fn retry_notification(
     let Some(dispatch) = dispatch else {
         return Ok(Retried::NotFound);
     };
-    reopen(conn, &dispatch, Some(id), now)
+    reopen(conn, &dispatch, Rows::These(&[id.0]), now)
 }
 
 /// All of one dispatch.
@@ -67,7 +70,7 @@ pub fn retry_dispatch(
     if known == 0 {
         return Ok(Retried::NotFound);
     }
-    reopen(conn, &dispatch, None, now)
+    reopen(conn, &dispatch, Rows::All, now)
 }
 
 /// The dispatches that have failed or unknown notifications, of those touched since `since`.
@@ -89,30 +92,36 @@ pub fn retryable(conn: &mut AnyConnection, since: Option<NaiveDateTime>) -> Resu
         .collect()
 }
 
+/// Which notifications of a dispatch.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// All of them.
+    All,
+    /// Those with these ids.
+    These(&'a [i64]),
+}
+
 /// The dispatch's row comes first, as everywhere: its lock keeps a closing at bay until this is committed.
-fn reopen(
+pub(super) fn reopen(
     conn: &mut AnyConnection,
     dispatch: &str,
-    only: Option<NotificationId>,
+    rows: Rows<'_>,
     now: NaiveDateTime,
 ) -> Result<Retried, DbError> {
     let now = schedule_time(conn, now)?;
     diesel::update(dispatches::table.find(dispatch))
         .set(dispatches::updated_at.eq(now))
         .execute(conn)?;
-    let (lowest, highest) = only.map_or((0, i64::MAX), |id| (id.0, id.0));
-    let missed = notifications::table
-        .filter(notifications::dispatch_id.eq(dispatch))
-        .filter(notifications::id.between(lowest, highest))
-        .filter(notifications::status.eq_any(RETRYABLE))
-        .filter(notifications::recipient.is_not_null());
-    let opened = diesel::update(missed)
-        .set((
-            notifications::status.eq(NotificationStatus::Pending.as_str()),
-            notifications::next_attempt_at.eq(None::<NaiveDateTime>),
-            notifications::updated_at.eq(now),
-        ))
-        .execute(conn)?;
+    let opened = match rows {
+        Rows::All => open(conn, dispatch, None, now)?,
+        Rows::These(ids) => {
+            let mut opened = 0;
+            for ids in ids.chunks(CHUNK) {
+                opened += open(conn, dispatch, Some(ids), now)?;
+            }
+            opened
+        }
+    };
     if opened == 0 {
         return Ok(Retried::NothingToRetry);
     }
@@ -127,4 +136,29 @@ fn reopen(
         ))
         .execute(conn)?;
     Ok(Retried::Accepted(opened))
+}
+
+/// Flips what is failed or unknown, of all rows or of those with these ids.
+fn open(
+    conn: &mut AnyConnection,
+    dispatch: &str,
+    ids: Option<&[i64]>,
+    now: NaiveDateTime,
+) -> Result<usize, DbError> {
+    let missed = notifications::table
+        .filter(notifications::dispatch_id.eq(dispatch))
+        .filter(notifications::status.eq_any(RETRYABLE))
+        .filter(notifications::recipient.is_not_null());
+    let change = (
+        notifications::status.eq(NotificationStatus::Pending.as_str()),
+        notifications::next_attempt_at.eq(None::<NaiveDateTime>),
+        notifications::updated_at.eq(now),
+    );
+    Ok(match ids {
+        None => diesel::update(missed).set(change).execute(conn)?,
+        Some(ids) => {
+            let named = missed.filter(notifications::id.eq_any(ids.to_vec()));
+            diesel::update(named).set(change).execute(conn)?
+        }
+    })
 }

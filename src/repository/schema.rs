@@ -94,5 +94,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    idempotency (id_key) {
+        id_key -> Text,
+        body_hash -> Text,
+        answer -> Text,
+        created_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(notifications -> dispatches (dispatch_id));
 diesel::allow_tables_to_appear_in_same_query!(notifications, dispatches);

@@ -2,6 +2,12 @@
 
 mod acks;
 mod api;
+mod api_dispatches;
+mod api_limits;
+mod api_messages;
+mod api_openapi;
+mod api_replays;
+mod api_views;
 mod bad_messages;
 mod bad_participants;
 mod beside;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use reqwest::Response;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::database::TestDatabase;
@@ -121,6 +122,25 @@ impl Worker {
     pub async fn get(&self, path: &str) -> Response {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         rabbit::within(reqwest::get(url)).await.unwrap()
+    }
+
+    /// Asks for JSON.
+    pub async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    /// Posts JSON to its HTTP API.
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        let request = reqwest::Client::new().post(self.url(path)).json(body);
+        rabbit::within(request.send()).await.unwrap()
+    }
+
+    /// Posts nothing to its HTTP API.
+    pub async fn post_nothing(&self, path: &str) -> Response {
+        let request = reqwest::Client::new().post(self.url(path));
+        rabbit::within(request.send()).await.unwrap()
     }
 
     /// The address of its HTTP API.

@@ -4,6 +4,7 @@
 //! What looks at files ([`Tenants::load`], [`Tenants::refresh`], [`Tenants::resolve`]) belongs into
 //! `spawn_blocking`; the other questions are answered from memory. No lock is held while a file is read.
 
+mod listing;
 mod open;
 mod place;
 mod resolution;
@@ -17,10 +18,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use serde_json::Value;
-
 use self::place::{MAX_TENANTS, Owner, Place};
-use self::shared::{Adopted, Shared};
+use self::shared::Shared;
 use self::slot::{Slot, Standing};
 use super::problem::FileProblem;
 use super::sender::Sender;
@@ -28,7 +27,7 @@ use super::tenant::TenantConfig;
 use crate::config::{Environment, NotificationsConfig};
 use crate::domain::TenantId;
 
-pub use resolution::{Effective, EffectiveState, NoSender, Resolution, Turn};
+pub use resolution::{Effective, EffectiveState, Listed, NoSender, Resolution, Turn};
 
 const BOTH_DISABLED: &str = "notifications are disabled for this tenant and for the root";
 const ROOT_DISABLED: &str = "notifications are disabled for the root";
@@ -171,40 +170,5 @@ impl Tenants {
         let mut problems: Vec<_> = problems.collect();
         problems.sort_unstable_by(|a, b| a.file.cmp(&b.file));
         (state.slots.len(), problems)
-    }
-
-    /// What applies to a tenant, for people, as of the last look at its files.
-    pub fn effective(&self, tenant: &TenantId) -> Effective {
-        let state = self.0.lock();
-        let owner = Some(tenant.clone());
-        let own = state.slots.get(&owner);
-        let root = state.slots.get(&None);
-        let variables = self.0.variables.as_ref().filter(|_| root.is_none());
-        let good_own = own.and_then(Slot::good);
-        let good_root = root.map_or(variables, Slot::good);
-        let shown = |adopted: &Arc<Adopted>| serde_json::from_str::<Value>(&adopted.shown).ok();
-        // An invalid file of the tenant's own keeps the root's from standing in.
-        let own_decides = own.is_some() && good_own.is_none_or(|own| own.config.enabled);
-        let concerned = [own, root.filter(|_| !own_decides)];
-        let problems = concerned.into_iter().flatten().filter_map(Slot::problem);
-        let root_decides = !own_decides && good_root.is_some_and(|root| root.config.enabled);
-        let by = if own_decides || (own.is_some() && !root_decides) {
-            (own.map(|_| self.0.place.shown(&owner)), good_own)
-        } else {
-            (root.map(|_| self.0.place.shown(&None)), good_root)
-        };
-        Effective {
-            tenant_id: tenant.to_string(),
-            state: match (own_decides && good_own.is_some(), root_decides) {
-                (true, _) => EffectiveState::Tenant,
-                (false, true) => EffectiveState::Root,
-                (false, false) => EffectiveState::Disabled,
-            },
-            file: by.0,
-            error: problems
-                .map(ToString::to_string)
-                .reduce(|a, b| format!("{a}; {b}")),
-            config: by.1.and_then(shown),
-        }
     }
 }

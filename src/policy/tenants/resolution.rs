@@ -89,3 +89,16 @@ pub struct Effective {
     /// All keys of what decides with their values; null is what is left to the environment.
     pub config: Option<Value>,
 }
+
+/// Where the root or a tenant stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// `None`: the root.
+    pub tenant: Option<TenantId>,
+    /// Whose configuration applies.
+    pub state: EffectiveState,
+    /// The file that decides; `None` where the environment does.
+    pub file: Option<String>,
+    /// What is wrong with it; also while an earlier version still applies.
+    pub error: Option<String>,
+}

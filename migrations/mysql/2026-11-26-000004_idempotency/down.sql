@@ -1,0 +1,2 @@
+DROP INDEX dispatches_by_message ON dispatches;
+DROP TABLE idempotency;

@@ -1,0 +1,2 @@
+DROP INDEX dispatches_by_message;
+DROP TABLE idempotency;
