@@ -7,12 +7,13 @@ use crate::fairness::Fairness;
 use crate::first::PARTICIPANTS;
 use crate::hang::{self, EMAILS};
 use crate::job::{Figures, Row};
-use crate::options::Options;
+use crate::options::{Options, Scenario};
 use crate::{Fallible, machine};
 
 /// Between these the report stands in the file.
 const MARKERS: [&str; 2] = ["<!-- own -->", "<!-- /own -->"];
 const CHUNKING_MARKERS: [&str; 2] = ["<!-- own-chunking -->", "<!-- /own-chunking -->"];
+const HANG_MARKERS: [&str; 2] = ["<!-- own-hang -->", "<!-- /own-hang -->"];
 
 /// What was measured; a run that went wrong in any way is not among it.
 #[derive(Debug, Default)]
@@ -29,10 +30,10 @@ impl Report {
         let text = self.text(options);
         println!("{text}");
         if let Some(file) = &options.write {
-            let markers = if options.chunking {
-                CHUNKING_MARKERS
-            } else {
-                MARKERS
+            let markers = match (options.chunking, options.only.as_slice()) {
+                (_, [Scenario::Hang]) => HANG_MARKERS,
+                (true, _) => CHUNKING_MARKERS,
+                (false, _) => MARKERS,
             };
             replace(file, markers, &text)?;
         }

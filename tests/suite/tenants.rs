@@ -396,7 +396,7 @@ async fn the_error_of_a_template_is_bounded() {
     assert_eq!(outcomes, ["failed", "sent"]);
     let reason = rows[0].reason();
     assert!(
-        reason.contains("updated.txt") && reason.len() <= 1_000,
+        reason.contains("updated.txt") && reason.chars().count() <= 1_000,
         "{reason}"
     );
     stage.end(worker).await;
