@@ -18,6 +18,7 @@ mod dead_letters;
 mod faults;
 mod flights;
 mod hostile_relay;
+mod json_answers;
 mod lanes;
 mod mailer;
 mod main_job;
