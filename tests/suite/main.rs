@@ -19,6 +19,7 @@ mod dead_letters;
 mod faults;
 mod flights;
 mod hostile_relay;
+mod json_answers;
 mod lanes;
 mod live;
 mod mailer;
