@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::{DispatchId, DispatchStatus};
 use crate::metrics::Metrics;
 use frame::Frame;
 use minutes::Minutes;
@@ -107,6 +108,22 @@ impl Live {
         lock(&self.0.running).push(Arc::downgrade(&running));
         self.emit(started.into());
         running
+    }
+
+    /// A dispatch was closed with these counts; `kind` is its message's type.
+    pub fn dispatch_closed(
+        &self,
+        dispatch: DispatchId,
+        kind: &'static str,
+        status: DispatchStatus,
+        counts: Tally,
+    ) {
+        self.0.metrics.dispatch_closed(kind, status);
+        self.emit(Event::DispatchCompleted {
+            dispatch_id: dispatch.to_string(),
+            status: status.as_str().to_owned(),
+            counts,
+        });
     }
 
     /// The broker has stored a dead letter.

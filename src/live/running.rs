@@ -78,7 +78,7 @@ pub enum Became {
 #[derive(Debug)]
 pub struct Running {
     live: Live,
-    dispatch: String,
+    dispatch: DispatchId,
     kind: &'static str,
     accepted: Option<Instant>,
     counts: Counting,
@@ -90,7 +90,7 @@ impl Running {
         let age = (now - started.accepted).to_std().unwrap_or(Duration::ZERO);
         Self {
             live,
-            dispatch: started.dispatch.to_string(),
+            dispatch: started.dispatch,
             kind: started.kind,
             accepted: Instant::now().checked_sub(age),
             counts: Counting::default(),
@@ -169,7 +169,7 @@ impl Running {
         self.live.0.failed.fetch_add(1, Ordering::Relaxed);
         self.live.emit(Event::NotificationFailed {
             notification_id: id.0,
-            dispatch_id: self.dispatch.clone(),
+            dispatch_id: self.dispatch.to_string(),
             recipient: recipient.map(text),
             error: text(error),
         });
@@ -178,20 +178,15 @@ impl Running {
     /// Work on it has ended: closed, with these counts, or left for later as `status` says.
     pub fn ended(&self, status: DispatchStatus, counts: Tally) {
         self.changed.store(false, Ordering::Relaxed);
-        let (dispatch_id, word) = (self.dispatch.clone(), status.as_str().to_owned());
-        self.live.emit(if status.is_closed() {
-            self.live.metrics().dispatch_closed(self.kind, status);
-            Event::DispatchCompleted {
-                dispatch_id,
-                status: word,
-                counts,
-            }
-        } else {
-            Event::DispatchProgress {
-                dispatch_id,
-                status: word,
-                counts,
-            }
+        if status.is_closed() {
+            return self
+                .live
+                .dispatch_closed(self.dispatch, self.kind, status, counts);
+        }
+        self.live.emit(Event::DispatchProgress {
+            dispatch_id: self.dispatch.to_string(),
+            status: status.as_str().to_owned(),
+            counts,
         });
     }
 
@@ -203,7 +198,7 @@ impl Running {
     pub(super) fn tell_progress(self: Arc<Self>) {
         if self.changed.swap(false, Ordering::Relaxed) {
             self.live.emit(Event::DispatchProgress {
-                dispatch_id: self.dispatch.clone(),
+                dispatch_id: self.dispatch.to_string(),
                 status: DispatchStatus::Running.as_str().to_owned(),
                 counts: self.counts.get(),
             });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{Channel, DispatchId, DispatchStatus, NotificationId, NotificationStatus};
+use crate::domain::{Channel, NotificationId, NotificationStatus};
 use serde_json::{Value, json};
 
 fn started() -> Started {
