@@ -32,6 +32,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/api/v1/throughput"),
     ("get", "/health"),
     ("get", "/health/live"),
+    ("get", "/metrics"),
     ("get", "/openapi.json"),
 ];
 

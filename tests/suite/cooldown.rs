@@ -33,6 +33,13 @@ fn cooled(stage: &Stage, seconds: f64) -> (Configs, Settings) {
     (configs, settings)
 }
 
+/// As if the time of every cooldown were over, though not for so long that it would be forgotten.
+fn is_over(stage: &Stage) {
+    let before = chrono::Utc::now() - chrono::TimeDelta::hours(1);
+    let set = format!("UPDATE cooldowns SET ends_at = '{}'", before.format("%F %T"));
+    stage.db.execute(&set);
+}
+
 /// Equal messages over two workers, a restart, and the end of the cooldown, which a test need not wait for.
 #[rstest]
 #[tokio::test]
@@ -65,10 +72,7 @@ async fn of_a_burst_one_is_told(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mys
         "another pipeline is another matter"
     );
 
-    // As if its time were over.
-    stage
-        .db
-        .execute("UPDATE cooldowns SET ends_at = '2020-01-01 00:00:00'");
+    is_over(&stage);
     stage.rabbit.send(&failure("daily")).await;
     stage.db.wait_dispatches(22, &["completed"]).await;
     let messages = stage.smtp.messages();
@@ -131,9 +135,7 @@ async fn those_held_back_are_told_of_in_the_end() {
         tell(count).await;
     }
     assert_eq!(stage.db.count("suppressed"), 2);
-    stage
-        .db
-        .execute("UPDATE cooldowns SET ends_at = '2020-01-01 00:00:00'");
+    is_over(&stage);
     closed.store(true, Ordering::SeqCst);
     tell(4).await;
     tell(5).await;
