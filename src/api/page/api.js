@@ -5,6 +5,8 @@ const KEPT = 'herald-token';
 
 let token = null;
 let asking = null;
+/** The first request, which finds out whether a token is needed; the others wait for it. */
+let first = null;
 let ask = async () => null;
 try {
   token = sessionStorage.getItem(KEPT);
@@ -91,6 +93,16 @@ async function content(answer) {
 }
 
 async function call(method, path, options) {
+  if (first) {
+    await first;
+    return talk(method, path, options);
+  }
+  const mine = talk(method, path, options);
+  first = mine.catch(() => null);
+  return mine;
+}
+
+async function talk(method, path, options) {
   let { answer, used } = await request(method, path, options);
   while (answer.status === 401) {
     // Somebody else may have brought a better one meanwhile.

@@ -46,6 +46,9 @@ export function start(handlers) {
 
 /** At once, with whatever token there is now. */
 export function reconnect() {
+  if (!hear.state) {
+    return;
+  }
   clearTimeout(timer);
   pause = FIRST;
   if (state !== 'live') {

@@ -20,9 +20,9 @@ const NAV = [['', 'Overview'], ['dispatches', 'Dispatches'], ['notifications', '
   ['relays', 'Relays'], ['tenants', 'Tenants'], ['templates', 'Templates']];
 const LISTS = { '': overview, dispatches, notifications, 'dead-letters': deadLetters, relays, tenants, templates };
 const ONES = { dispatches: dispatch, notifications: notification, tenants: tenant, templates };
-const LINK = { connecting: 'Connecting', live: 'Live', polling: 'Every 5 s' };
+const LINK = { connecting: 'Connecting', locked: 'Locked', live: 'Live', polling: 'Every 5 s' };
 const LINK_TITLE = {
-  connecting: 'The live connection is being made.', live: 'What happens is shown as it happens.',
+  connecting: 'The live connection is being made.', locked: 'Herald asks for its token.', live: 'What happens is shown as it happens.',
   polling: 'There is no live connection now. The page asks every 5 seconds and keeps trying.',
 };
 /** Changes are drawn, and lists asked for again, this often at most. */
@@ -34,6 +34,7 @@ let shown = null;
 let drawing = null;
 let reloading = null;
 let declined = false;
+let following = false;
 
 function parse() {
   const [place, search = ''] = location.hash.replace(/^#\/?/, '').split('?');
@@ -78,7 +79,11 @@ async function load() {
   try {
     const data = await mine.view.load(mine.route, mine.abort.signal, mine.data);
     if (shown === mine && mine.asking === turn) {
+      const back = mine.error?.status === 0;
       Object.assign(mine, { data, error: null, busy: false });
+      if (back) {
+        live.reconnect();
+      }
     }
   } catch (error) {
     if (shown === mine && !mine.abort.signal.aborted) {
@@ -87,6 +92,17 @@ async function load() {
   }
   if (shown === mine) {
     draw();
+    follow();
+  }
+}
+
+/** Live as soon as something was answered; without a token nothing is. */
+function follow() {
+  if (shown.error?.status === 401) {
+    linkState('locked');
+  } else if (!following) {
+    following = true;
+    live.start({ event: happened, refresh, state: linkState });
   }
 }
 
@@ -122,7 +138,11 @@ function draw() {
     body.replaceChildren(failure(wrong, load, enter));
   }
   main.toggleAttribute('aria-busy', shown.busy || (data === null && !error));
+  const headed = document.activeElement?.nodeName === 'H1';
   morphChildren(main, body);
+  if (headed && document.activeElement === document.body) {
+    main.querySelector('h1')?.focus({ preventScroll: true });
+  }
   view.drawn?.(main, data, route, context);
 }
 
@@ -189,6 +209,42 @@ function theme() {
   name();
 }
 
+/** What is worth a word to those who do not see the page. */
+const SPOKEN = {
+  'dispatch.completed': ({ status }) => `A dispatch has ended: ${status}.`,
+  dead_letter: ({ reason }) => `A dead letter came: ${reason}.`,
+  'relay.state': ({ relay, state }) => `${relay} is ${state}.`,
+};
+
+function happened(event) {
+  const words = SPOKEN[event.type]?.(event);
+  if (words) {
+    announce(words);
+  }
+  const wish = shown.data === null ? null : shown.view.event?.(event, shown.data, shown.route);
+  if (wish?.data) {
+    shown.data = wish.data;
+    drawSoon();
+  }
+  if (wish?.load) {
+    loadSoon();
+  }
+}
+
+function refresh() {
+  // Without a token there is nothing to ask.
+  if (shown.error?.status !== 401) {
+    load();
+  }
+}
+
+function linkState(state) {
+  const link = document.getElementById('link');
+  link.dataset.state = state;
+  link.title = LINK_TITLE[state];
+  document.getElementById('link-text').textContent = LINK[state];
+}
+
 document.getElementById('skip').onclick = (event) => {
   event.preventDefault();
   main.focus();
@@ -203,30 +259,6 @@ document.addEventListener('keydown', (event) => {
 addEventListener('hashchange', open);
 theme();
 open();
-live.start({
-  event(event) {
-    const wish = shown.data === null ? null : shown.view.event?.(event, shown.data, shown.route);
-    if (wish?.data) {
-      shown.data = wish.data;
-      drawSoon();
-    }
-    if (wish?.load) {
-      loadSoon();
-    }
-  },
-  refresh() {
-    // Without a token there is nothing to ask.
-    if (shown.error?.status !== 401) {
-      load();
-    }
-  },
-  state(state) {
-    const link = document.getElementById('link');
-    link.dataset.state = state;
-    link.title = LINK_TITLE[state];
-    document.getElementById('link-text').textContent = LINK[state];
-  },
-});
 setInterval(() => {
   if (document.visibilityState === 'visible') {
     drawSoon();

@@ -96,6 +96,10 @@ function problems({ health: state, relays, letters, tenants }) {
 
 function attention(data) {
   const found = problems(data);
+  const unknown = [data.dispatches, data.relays, data.letters, data.tenants, data.throughput, data.failed].find(({ error }) => error);
+  if (unknown) {
+    found.unshift({ key: 'unknown', bad: true, what: 'Not everything is known now.', then: unknown.error.message, to: null });
+  }
   if (!found.length) {
     return h('p', { class: 'well' }, h('span', { class: 'well-mark', 'aria-hidden': 'true' }, '✓'), 'Nothing needs you. Broker, database and relays are there.');
   }

@@ -20,6 +20,9 @@ export async function retryReason(dispatch, reason, reasons, tell) {
     return `${counted(answer?.replayed ?? reason.count, 'recipient')} back at work.`;
   }
   const ids = await find(dispatch, reason, tell);
+  if (!ids.length) {
+    throw new Error('None of them is left: they have changed meanwhile.');
+  }
   let count = 0;
   let gone = 0;
   const next = async () => {
