@@ -77,7 +77,7 @@ function why(dispatch, reasons, context) {
   if (!reasons.length) {
     return null;
   }
-  const columns = [{ name: 'Status', class: 'state-cell' }, { name: 'Reason', class: 'wide' }, { name: 'Recipients', class: 'num' }, { name: 'For example' }, { name: 'Action', hidden: true, class: 'end' }];
+  const columns = [{ name: 'Status', class: 'state-cell' }, { name: 'Reason', class: 'widest' }, { name: 'Recipients', class: 'num' }, { name: 'For example' }, { name: 'Action', hidden: true, class: 'end' }];
   const rows = reasons.map((reason) => ({
     key: `${reason.status} ${reason.error}`,
     cells: [badge(reason.status), h('span', { class: 'error-text' }, reason.error ?? 'no reason was given'),
