@@ -4,9 +4,9 @@
 mod auth;
 mod health;
 mod notifications;
-mod page;
 mod problem;
 mod retry;
+mod site;
 mod tenants;
 
 use std::net::SocketAddr;
@@ -63,7 +63,7 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
-        .merge(page::routes())
+        .merge(site::routes())
         .merge(guarded)
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })

@@ -5,6 +5,7 @@ import { counted, number } from './format.js';
 
 const AT_ONCE = 4;
 const PAGE = 100;
+const STEP = 10_000;
 
 /** One. Who is not failed any more has been retried by somebody else. */
 export async function retryOne(id) {
@@ -12,12 +13,24 @@ export async function retryOne(id) {
   return 'It is back at work.';
 }
 
+/** Step by step, as one request takes a bounded number. */
+async function replay(filter, tell) {
+  let count = 0;
+  for (;;) {
+    const answer = await post(path('replays'), { filter, limit: STEP });
+    count += answer.replayed;
+    if (answer.replayed < STEP) {
+      return `${counted(count, 'recipient')} back at work.`;
+    }
+    tell(`${number(count)} back at work…`);
+  }
+}
+
 /** All of a dispatch with one reason: in one go where its status has no other. */
 export async function retryReason(dispatch, reason, reasons, tell) {
   const alone = reasons.filter((other) => other.status === reason.status).length === 1;
   if (alone) {
-    const answer = await post(path('replays'), { filter: { dispatch_id: dispatch, status: reason.status } });
-    return `${counted(answer?.replayed ?? reason.count, 'recipient')} back at work.`;
+    return replay({ dispatch_id: dispatch, status: reason.status }, tell);
   }
   const ids = await find(dispatch, reason, tell);
   if (!ids.length) {

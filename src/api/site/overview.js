@@ -6,11 +6,12 @@ import { dispatchTable, update } from './dispatches.js';
 import { h } from './dom.js';
 import { ago, counted, number, since } from './format.js';
 import { empty, head, href, panel } from './parts.js';
-import { isOpen } from './progress.js';
+import { current, isOpen } from './progress.js';
 
 export const title = () => 'Overview';
 
 const NEWEST = 5;
+const RARELY = 300_000;
 
 /** What one part could not find out does not hide the others. */
 async function part(promise) {
@@ -21,21 +22,31 @@ async function part(promise) {
   }
 }
 
-export async function load(route, signal) {
+/**
+ * Dead letters are asked for rarely, and when one came: a look at them is work for the broker, and on a queue that
+ * limits deliveries each look counts.
+ */
+function lettersOf(before, signal) {
+  const old = before?.letters.value && Date.now() - before.looked < RARELY && !before.letterCame;
+  return old ? before.letters : part(get(path('dead-letters'), {}, signal));
+}
+
+export async function load(route, signal, before) {
+  const asked = performance.now();
   const dispatches = (status) => part(get(path('dispatches'), { status, page_size: 8 }, signal));
   const [checks, running, paused, waiting, relays, throughput, failed, letters, tenants] = await Promise.all([
     part(health(signal)), dispatches('running'), dispatches('paused'), dispatches('waiting'), part(get(path('relays'), {}, signal)),
     part(get(path('throughput'), {}, signal)), part(get(path('notifications'), { status: 'failed', page_size: NEWEST }, signal)),
-    part(get(path('dead-letters'), {}, signal)), part(get(path('tenants'), {}, signal)),
+    lettersOf(before, signal), part(get(path('tenants'), {}, signal)),
   ]);
   const all = [checks, running, paused, waiting, relays, throughput, failed, letters, tenants];
   const serious = all.find(({ error }) => error && (error.status === 401 || error.status === 0));
   if (serious) {
     throw serious.error;
   }
-  const items = [running, paused, waiting].flatMap(({ value }) => value?.items ?? []);
+  const items = [running, paused, waiting].flatMap(({ value }) => value?.items ?? []).map((dispatch) => current(dispatch, asked));
   const open = [running, paused, waiting].reduce((count, { value }) => count + (value?.total ?? 0), 0);
-  return { health: checks.value, dispatches: { items, open, error: running.error }, relays, throughput, failed, letters, tenants };
+  return { health: checks.value, dispatches: { items, open, error: running.error }, relays, throughput, failed, letters, tenants, looked: letters === before?.letters ? before.looked : Date.now() };
 }
 
 export function event(event, data) {
@@ -45,7 +56,7 @@ export function event(event, data) {
     const dispatches = { ...data.dispatches, items: update(items, event) };
     return { data: { ...data, dispatches }, load: !known || known.total === null || event.type === 'dispatch.completed' };
   }
-  return { load: true };
+  return event.type === 'dead_letter' ? { data: { ...data, letterCame: true }, load: true } : { load: true };
 }
 
 export function render(data) {
@@ -73,7 +84,7 @@ function problems({ health: state, relays, letters, tenants }) {
   for (const relay of relays.value?.items ?? []) {
     if (relay.state !== 'open') {
       const wait = relay.waiting ? `${counted(relay.waiting, 'recipient waits', 'recipients wait')}.` : 'Nobody waits.';
-      found.push({ key: `relay ${relay.relay}`, bad: true, what: `${relay.relay} has been ${relay.state} for ${since(relay.since)}. ${wait}`, then: relay.reply, to: href('relays'), go: 'Relays' });
+      found.push({ key: `relay ${relay.relay}`, bad: true, what: `${relay.relay} ${relay.since ? `has been ${relay.state} for ${since(relay.since)}` : `is ${relay.state}`}. ${wait}`, then: relay.reply, to: href('relays'), go: 'Relays' });
     }
     for (const identity of relay.identities ?? []) {
       if (relay.state === 'open' && identity.state !== 'open') {

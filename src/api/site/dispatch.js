@@ -7,7 +7,7 @@ import { h } from './dom.js';
 import { counted, number, when } from './format.js';
 import { notificationTable } from './notifications.js';
 import { STATUSES, badge, button, code, empty, facts, filters, head, href, pager, panel, table } from './parts.js';
-import { bar, isOpen, left, legend, missed, pace, subject, words } from './progress.js';
+import { bar, current, isOpen, left, legend, missed, pace, subject, words } from './progress.js';
 import { retryReason } from './retry.js';
 
 export const title = ({ id }) => `Dispatch ${shortId(id)}`;
@@ -18,12 +18,13 @@ const FIELDS = [
 ];
 
 export async function load({ id, query }, signal) {
+  const asked = performance.now();
   const [dispatch, reasons, notifications] = await Promise.all([
     get(path('dispatches', id), {}, signal),
     get(path('dispatches', id, 'reasons'), {}, signal),
     get(path('notifications'), { page_size: 20, ...query, dispatch_id: id }, signal),
   ]);
-  return { dispatch, reasons: reasons.items, notifications };
+  return { dispatch: current(dispatch, asked), reasons: reasons.items, notifications };
 }
 
 export function event(event, data) {

@@ -31,7 +31,7 @@ function relay(item) {
   return h('section', { class: `panel relay ${item.state}`, key: `${item.channel} ${item.relay}`, 'aria-label': item.relay },
     h('div', { class: 'letter-head' },
       h('h2', null, h('span', { class: 'break' }, item.relay), ' ', badge(item.state)),
-      h('p', { class: 'minor' }, `${item.channel} · ${item.state} for ${since(item.since)}`)),
+      h('p', { class: 'minor' }, `${item.channel} · ${item.since ? `${item.state} for ${since(item.since)}` : item.state}`)),
     item.state === 'open' ? null : h('p', null, MEANS[item.state] ?? null),
     item.reply ? h('p', { class: 'error-text' }, item.reply) : null,
     facts([['Waiting', item.waiting === null || item.waiting === undefined ? null : number(item.waiting)]]),

@@ -23,7 +23,7 @@ function become(next) {
   }
 }
 
-/** `event(event)`, `state(word)` and `refresh()`, which means: ask again, whatever you show. */
+/** `event(event)`, `state(word)` and `refresh(missed)`: ask again; something may have been missed. */
 export function start(handlers) {
   hear = handlers;
   connect();
@@ -110,7 +110,7 @@ function receive(data) {
     last = event.seq;
   }
   if (event.type === 'gap' || anew) {
-    hear.refresh();
+    hear.refresh(true);
   }
   if (event.type !== 'gap') {
     hear.event(event);

@@ -8,6 +8,9 @@ import { REASONS, badge, button, code, empty, facts, filters, head, href, pager 
 
 export const title = () => 'Dead letters';
 
+/** Looked at when asked for and when one came: on a queue that limits deliveries each look counts. */
+export const quiet = true;
+
 const FIELDS = [{ name: 'reason', label: 'Reason', options: REASONS }];
 
 export function load({ query }, signal) {
@@ -19,10 +22,12 @@ export function event(event) {
 }
 
 export function render(data, { query }, context) {
+  const again = button('Look again', context.load, { class: 'button ghost' });
   const actions = data.total ? [
+    again,
     button(query.reason ? `Replay all ${query.reason}` : 'Replay all', () => ask('replay', query.reason, data.total, context)),
     button(query.reason ? `Drop all ${query.reason}` : 'Drop all', () => ask('drop', query.reason, data.total, context), { class: 'button danger-quiet' }),
-  ] : [];
+  ] : [again];
   return h('div', { class: 'view' },
     head('Dead letters', 'Messages that can never be processed as they are. Mend the cause, then replay them.', actions),
     filters(FIELDS, 'dead-letters', query, context.go),

@@ -4,7 +4,7 @@ import { get, path } from './api.js';
 import { h } from './dom.js';
 import { ago, number, when } from './format.js';
 import { DISPATCH_STATUSES, TYPES, badge, code, empty, filters, head, href, pager, table } from './parts.js';
-import { bar, isOpen, left, merge, missed, pace, subject, words } from './progress.js';
+import { bar, current, isOpen, left, merge, missed, pace, subject, words } from './progress.js';
 
 export const title = () => 'Dispatches';
 
@@ -15,8 +15,10 @@ const FIELDS = [
   { name: 'event_id', label: 'Event', placeholder: '123', inputmode: 'numeric' },
 ];
 
-export function load({ query }, signal) {
-  return get(path('dispatches'), { page_size: 20, ...query }, signal);
+export async function load({ query }, signal) {
+  const asked = performance.now();
+  const list = await get(path('dispatches'), { page_size: 20, ...query }, signal);
+  return { ...list, items: list.items.map((dispatch) => current(dispatch, asked)) };
 }
 
 const COLUMNS = [

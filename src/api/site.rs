@@ -49,7 +49,7 @@ struct Asset {
 
 macro_rules! assets {
     ($($name:literal: $kind:expr),+ $(,)?) => {
-        vec![$(Asset::new($name, $kind, include_str!(concat!("page/", $name)))),+]
+        vec![$(Asset::new($name, $kind, include_str!(concat!("site/", $name)))),+]
     };
 }
 
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_folder_is_served() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api/page");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api/site");
         let there: BTreeSet<String> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -195,6 +195,6 @@ mod tests {
         headers.insert(IF_NONE_MATCH, first.headers()[ETAG].clone());
         assert_eq!(answer(INDEX, &headers).status(), StatusCode::NOT_MODIFIED);
         assert_eq!(answer("main.js", &headers).status(), StatusCode::OK);
-        assert_eq!(answer("../page.rs", &headers).status(), StatusCode::NOT_FOUND);
+        assert_eq!(answer("../site.rs", &headers).status(), StatusCode::NOT_FOUND);
     }
 }

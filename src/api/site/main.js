@@ -5,6 +5,7 @@ import { announce, askToken } from './dialogs.js';
 import { h, morphChildren } from './dom.js';
 import * as live from './live.js';
 import { failure, loading, stale } from './parts.js';
+import { hear } from './progress.js';
 import * as deadLetters from './deadletters.js';
 import * as dispatch from './dispatch.js';
 import * as dispatches from './dispatches.js';
@@ -217,6 +218,7 @@ const SPOKEN = {
 };
 
 function happened(event) {
+  hear(event);
   const words = SPOKEN[event.type]?.(event);
   if (words) {
     announce(words);
@@ -231,9 +233,9 @@ function happened(event) {
   }
 }
 
-function refresh() {
+function refresh(missed = false) {
   // Without a token there is nothing to ask.
-  if (shown.error?.status !== 401) {
+  if (shown.error?.status !== 401 && (missed || !shown.view.quiet || !shown.data)) {
     load();
   }
 }
