@@ -16,6 +16,7 @@ mod lanes;
 mod mailer;
 mod main_job;
 mod missing;
+mod page;
 mod poison;
 mod posts;
 mod real_servers;
