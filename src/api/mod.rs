@@ -19,6 +19,7 @@ mod query;
 mod replays;
 mod retry;
 mod server;
+mod site;
 mod steer;
 mod templates;
 mod tenants;
@@ -89,6 +90,7 @@ pub fn router(api: Api) -> Router {
         .split_for_parts();
     routes
         .route("/ws", get(ws::live))
+        .merge(site::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(Extension(openapi::Description::new(&described)))

@@ -26,6 +26,7 @@ mod mailer;
 mod main_job;
 mod metrics;
 mod missing;
+mod page;
 mod poison;
 mod posts;
 mod real_servers;
