@@ -13,7 +13,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is counted, for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "this worker",
-    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain; version=0.0.4; charset=utf-8")))]
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     ([(CONTENT_TYPE, TEXT)], api.live.metrics().render())
 }
