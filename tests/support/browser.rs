@@ -50,7 +50,9 @@ impl Browser {
             match driver.session().await {
                 Ok(client) => Some(client),
                 // It does not listen yet.
-                Err(NewSessionError::Lost(_) | NewSessionError::Failed(_)) => None,
+                Err(NewSessionError::Lost(_) | NewSessionError::Failed(_) | NewSessionError::FailedC(_)) => {
+                    None
+                }
                 Err(other) => panic!("no session: {other}"),
             }
         });
@@ -60,10 +62,6 @@ impl Browser {
 
     pub async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap();
-    }
-
-    pub async fn reload(&self) {
-        self.client.refresh().await.unwrap();
     }
 
     /// What a script returns.
