@@ -1,4 +1,4 @@
-//! A browser whose buttons tests press: headless Chromium, through its WebDriver.
+//! A browser whose buttons tests press: headless Chromium, driven from outside.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
 
