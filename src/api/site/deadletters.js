@@ -49,8 +49,8 @@ function letter(item, at, page, context) {
     item.dispatch_id ? facts([['Dispatch', h('a', { href: href(`dispatches/${item.dispatch_id}`) }, code(item.dispatch_id))]]) : null,
     h('details', { class: 'body', open: at === 0 }, h('summary', null, `Body, ${bytes(item.bytes ?? 0)}`), h('pre', { tabindex: '0', 'aria-label': `Body of ${name}` }, pretty(item.body ?? ''))),
     item.reason ? h('div', { class: 'actions' },
-      button(`Replay ${item.reason}`, replay, { 'aria-label': `Replay all with the reason ${item.reason}` }),
-      button(`Drop ${item.reason}`, drop, { class: 'button danger-quiet', 'aria-label': `Drop all with the reason ${item.reason}` })) : null);
+      button(`Replay ${item.reason}`, replay),
+      button(`Drop ${item.reason}`, drop, { class: 'button danger-quiet' })) : null);
 }
 
 async function ask(verb, reason, total, { load }) {
