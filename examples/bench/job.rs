@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::Kind;
 use crate::machine;
+use crate::operators::Operators;
 use crate::options::Options;
 use crate::scene::{EVENT, Scene, Servers};
 use crate::sink::Manner;
@@ -76,6 +77,10 @@ async fn run(servers: &Servers, options: &Options, kind: Kind, latency: f64) -> 
         ..Manner::default()
     };
     let mut scene = Scene::start(servers, options, kind, manner, n, std::iter::empty()).await?;
+    let mut operators = match scene.port {
+        Some(port) => Some(Operators::arrive(port).await?),
+        None => None,
+    };
     let profiler = profile(options, scene.worker.pid())?;
     let mut groups = servers.groups.clone();
     groups.push(scene.worker.pid());
@@ -87,6 +92,10 @@ async fn run(servers: &Servers, options: &Options, kind: Kind, latency: f64) -> 
     scene.queue.publish(EVENT, "job").await?;
     scene.settle(n).await?;
     let wall = begun.elapsed().as_secs_f64();
+    if operators.as_mut().is_some_and(|operators| !operators.are_there()) {
+        return Err("a client of /ws was let go".into());
+    }
+    drop(operators);
     let cpu = machine::cpu(scene.worker.pid()) - cpu;
     let foreign = (machine::foreign(&groups) - foreign).max(0.0);
     let peak_rss = machine::peak_rss(scene.worker.pid());

@@ -7,6 +7,7 @@ mod hang;
 mod job;
 mod ledger;
 mod machine;
+mod operators;
 mod options;
 mod queue;
 mod report;

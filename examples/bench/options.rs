@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// The relay offers CHUNKING.
     #[arg(long)]
     pub(crate) chunking: bool,
+    /// 50 clients of `/ws` and 20 requests a second beside each job.
+    #[arg(long)]
+    pub(crate) operators: bool,
     /// What to measure; all four unless named.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<Scenario>,

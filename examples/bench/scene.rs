@@ -60,6 +60,8 @@ pub(crate) struct Scene {
     pub(crate) ledger: Ledger,
     pub(crate) sink: Sink,
     pub(crate) worker: Worker,
+    /// Of its HTTP API.
+    pub(crate) port: Option<u16>,
     end: Instant,
 }
 
@@ -77,7 +79,11 @@ impl Scene {
         let queue = Queue::declare(servers, name).await?;
         let ledger = Ledger::create(servers, kind, name)?;
         let sink = Sink::start(0, manner)?;
-        let environment = environment(servers, options, &ledger, &sink, name)?;
+        let mut environment = environment(servers, options, &ledger, &sink, name)?;
+        let port = options.operators.then(free_port).transpose()?;
+        if let Some(port) = port {
+            environment.push(("HTTP_ADDR".into(), format!("127.0.0.1:{port}")));
+        }
         worker::run("herald", &["migrate"], &environment)?;
         let (event, number) = (EVENT.to_string(), participants.to_string());
         let add = ["--event-id", &event, "--participants", &number];
@@ -101,6 +107,7 @@ impl Scene {
             ledger,
             sink,
             worker,
+            port,
             end,
         })
     }
@@ -195,4 +202,10 @@ fn environment(
         environment.push((name.to_owned(), value.to_owned()));
     }
     Ok(environment)
+}
+
+/// One that nobody listens on now.
+fn free_port() -> std::io::Result<u16> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    Ok(listener.local_addr()?.port())
 }
