@@ -8,7 +8,8 @@ use super::Api;
 use super::dispatches::{UNKNOWN, named};
 use super::extract::Segment;
 use super::problem::Problem;
-use crate::domain::DispatchId;
+use crate::domain::{DispatchId, DispatchStatus};
+use crate::message::MessageKind;
 use crate::repository::{self, AnyConnection, DbError, Steered};
 
 /// One of the three requests to the ledger.
@@ -49,6 +50,15 @@ async fn steer(api: &Api, id: &str, request: Request) -> Result<StatusCode, Prob
     let now = Utc::now().naive_utc();
     match api.db.write(move |conn| request(conn, id, now)).await? {
         Steered::Accepted => Ok(StatusCode::ACCEPTED),
+        Steered::Closed { kind, counts } => {
+            // A type that this release does not know has no watchers either.
+            if let Some(kind) = MessageKind::from_word(&kind) {
+                let tally = counts.iter().collect();
+                api.live
+                    .dispatch_closed(id, kind.as_str(), DispatchStatus::Cancelled, tally);
+            }
+            Ok(StatusCode::ACCEPTED)
+        }
         Steered::NotFound => Err(Problem::not_found(UNKNOWN)),
         Steered::MakesNoSense => Err(Problem::conflict("not in the state in which the dispatch is")),
     }

@@ -28,7 +28,7 @@ pub(super) async fn steer(dispatch: DispatchId, wish: Wish) -> Result<(), Failur
         Wish::Cancel => ("cancelling", "it is closed already"),
     };
     match steered.await? {
-        Steered::Accepted => {
+        Steered::Accepted | Steered::Closed { .. } => {
             println!("Dispatch {dispatch}: {done}.");
             Ok(())
         }

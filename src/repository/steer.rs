@@ -25,10 +25,17 @@ pub enum Wanted {
 }
 
 /// What became of a wish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Steered {
     /// It is so, or will be in a moment.
     Accepted,
+    /// Nobody worked on it, so that the wish itself closed it.
+    Closed {
+        /// The message's `type`.
+        kind: String,
+        /// What the ledger has of it.
+        counts: Counts,
+    },
     /// There is no such dispatch.
     NotFound,
     /// It is so already, or can never be.
@@ -101,7 +108,12 @@ pub fn request_cancel(
     let at_rest = [DispatchStatus::Waiting, DispatchStatus::Paused];
     if rest(conn, id, &at_rest, now)? {
         close(conn, id, now)?;
-        return Ok(Steered::Accepted);
+        let kind = dispatches::table
+            .find(id.to_string())
+            .select(dispatches::kind)
+            .first(conn)?;
+        let counts = counts(conn, id)?;
+        return Ok(Steered::Closed { kind, counts });
     }
     if want(conn, id, Wanted::Cancelled)? {
         return Ok(Steered::Accepted);

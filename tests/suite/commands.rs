@@ -15,12 +15,15 @@ use crate::support::smtp::{Options, SmtpServer, Tls};
 use crate::support::until;
 use crate::support::worker::Settings;
 
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 12] = [
     "run",
     "migrate",
     "dispatch",
     "status",
     "retry",
+    "pause",
+    "resume",
+    "cancel",
     "dead-letters",
     "tenant",
     "preview",

@@ -9,6 +9,7 @@ use crate::support::command::Shell;
 use crate::support::database::Kind;
 use crate::support::mailed::everybody_once;
 use crate::support::smtp::{Action, At, Options};
+use crate::support::socket::open;
 use crate::support::stage::Stage;
 use crate::support::until;
 use crate::support::worker::Settings;
@@ -139,4 +140,40 @@ async fn what_waits_is_steered_at_once() {
     }
     assert_eq!(stage.db.count("cancelled"), 3);
     stage.rabbit.clean().await;
+}
+
+/// Also of a dispatch that no work ends, its end is told.
+#[tokio::test]
+async fn who_watches_hears_that_a_waiting_one_is_cancelled() {
+    let away = Options::default().at(At::Greeting, Action::ReplyAndClose("421 not now"));
+    let stage = Stage::new(Kind::Sqlite, away).await;
+    stage.db.add_people(7, 3);
+    let worker = stage.settings().set("PARK_AFTER", "1s").start().await;
+    let mut socket = open(&worker, "", &[]).await.expect("a connection");
+    stage
+        .rabbit
+        .send(&json!({"type": "UPDATED", "event_id": 7}))
+        .await;
+    stage.db.wait_dispatches(1, &["waiting"]).await;
+    let id = stage.db.dispatch().id;
+    // Taken up again for a moment now and then: paused, it surely rests.
+    let (pause, cancel) = (
+        format!("/api/v1/dispatches/{id}/pause"),
+        format!("/api/v1/dispatches/{id}/cancel"),
+    );
+    assert_eq!(worker.post_nothing(&pause).await.status(), 202);
+    stage.db.wait_dispatches(1, &["paused"]).await;
+    assert_eq!(worker.post_nothing(&cancel).await.status(), 202);
+    let told = socket.until_type("dispatch.completed").await;
+    let last = told.last().expect("it was told");
+    assert_eq!(
+        (
+            &last["dispatch_id"],
+            &last["status"],
+            &last["counts"]["cancelled"]
+        ),
+        (&json!(id), &json!("cancelled"), &json!(3)),
+        "{last}"
+    );
+    stage.end(worker).await;
 }

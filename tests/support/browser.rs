@@ -1,4 +1,4 @@
-//! A browser whose buttons tests press: headless Chromium, through its WebDriver.
+//! A browser whose buttons tests press: headless Chromium, through its `WebDriver`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its tools do")]
 
@@ -56,10 +56,6 @@ impl Browser {
 
     pub async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap();
-    }
-
-    pub async fn reload(&self) {
-        self.client.refresh().await.unwrap();
     }
 
     /// What a script returns.

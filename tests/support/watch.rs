@@ -238,12 +238,14 @@ impl Frame {
             .then(|| (tag(&self.0[11..19]), self.0[19] & 1 == 1))
     }
 
-    /// The tag of a basic.deliver.
+    /// The tag of a basic.deliver that is to be acked, which what workers tell each other is not.
     fn delivered(&self) -> Option<u64> {
-        self.is_method(60, 60).then(|| {
-            let at = 12 + usize::from(self.0[11]);
-            tag(&self.0[at..at + 8])
-        })
+        if !self.is_method(60, 60) {
+            return None;
+        }
+        let at = 12 + usize::from(self.0[11]);
+        let exchange = &self.0[at + 10..][..usize::from(self.0[at + 9])];
+        (!exchange.ends_with(b".live")).then(|| tag(&self.0[at..at + 8]))
     }
 
     /// The property of a content header.
