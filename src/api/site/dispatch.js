@@ -117,7 +117,7 @@ function actions(dispatch, { load }) {
     }
   };
   const rest = (dispatch.total ?? 0) - (dispatch.counts?.sent ?? 0) - missed(dispatch);
-  const retry = missed(dispatch) > 0 && button(`Retry all ${number(missed(dispatch))} missed`, () => act({
+  const retry = missed(dispatch) > 0 && button(`Retry the ${number(missed(dispatch))} missed`, () => act({
     title: `Retry ${counted(missed(dispatch), 'recipient')}?`, yes: 'Retry',
     text: 'All who are failed or unknown go back to work. Who is unknown may get the e-mail a second time.',
   }, 'retry', 'They are back at work.'));
