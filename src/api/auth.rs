@@ -9,15 +9,20 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::Api;
+use super::origin::is_welcome;
 use super::problem::Problem;
 
-/// Lets a request pass if no token is configured or if it brings the right one (RFC 6750 2.1).
+/// Lets a request pass if no token is configured or if it brings the right one (RFC 6750 2.1), and no page of
+/// another origin wants to change something: without a token, any page in the operator's browser could.
 pub(super) async fn require_token(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if brings_token(&api, request.headers()) {
-        next.run(request).await
-    } else {
-        Problem::unauthorized().into_response()
+    let headers = request.headers();
+    if !brings_token(&api, headers) {
+        return Problem::unauthorized().into_response();
     }
+    if !request.method().is_safe() && !is_welcome(headers, &api.allowed_origins) {
+        return Problem::foreign_origin().into_response();
+    }
+    next.run(request).await
 }
 
 /// Whether no token is configured or the right one is in `Authorization`.

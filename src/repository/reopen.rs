@@ -41,6 +41,7 @@ pub fn reopen_dead(
             dispatches::closed_at.eq(None::<NaiveDateTime>),
             dispatches::updated_at.eq(now),
             dispatches::error.eq(None::<String>),
+            dispatches::wanted.eq(None::<String>),
         ))
         .execute(conn)?;
     if reopened == 1 {

@@ -133,6 +133,8 @@ pub(super) fn reopen(
             dispatches::status.eq(DispatchStatus::Waiting.as_str()),
             dispatches::due_at.eq(Some(now)),
             dispatches::closed_at.eq(None::<NaiveDateTime>),
+            // What was wanted when it closed by itself is over.
+            dispatches::wanted.eq(None::<String>),
         ))
         .execute(conn)?;
     Ok(Retried::Accepted(opened))

@@ -269,6 +269,8 @@ fn close(conn: &mut AnyConnection, dispatch: DispatchId, now: NaiveDateTime) -> 
         .set((
             dispatches::status.eq(DispatchStatus::Cancelled.as_str()),
             dispatches::closed_at.eq(Some(now)),
+            // Who was not read yet is not told either, not even when a row of it is retried.
+            dispatches::cursor_participant_id.eq(dispatches::last_participant_id),
         ))
         .execute(conn)?;
     if counts(conn, dispatch)?.of(NotificationStatus::Sent) == 0 {

@@ -291,7 +291,7 @@ async fn files_are_read_again() {
     assert_eq!(shown["config"]["email"]["to_emails"], json!(["two@example.com"]));
     assert!(shown["error"].as_str().is_some_and(|e| !e.is_empty()), "{shown}");
     until("a line in the log", LIMIT, async || {
-        worker.log().contains("notifications.json").then_some(())
+        worker.log().contains("configuration invalid").then_some(())
     })
     .await;
 

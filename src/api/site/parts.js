@@ -120,4 +120,4 @@ export const TYPES = ['CREATED', 'UPDATED', 'CANCELLED', 'order.created', 'order
   'rate_limit_exceeded', 'system_error'];
 export const CHANNELS = ['email', 'slack'];
 export const REASONS = ['invalid-json', 'unknown-type', 'invalid-field', 'too-large', 'message-id-conflict', 'tenant-config',
-  'attachment', 'exhausted'];
+  'exhausted'];

@@ -158,7 +158,7 @@ impl Tenants {
         let own = tenant.and_then(|id| good(Some(id.clone())));
         let applies = own
             .filter(|own| own.config.enabled)
-            .or_else(|| good(None))
+            .or_else(|| good(None).filter(|root| root.config.enabled))
             .map(|adopted| adopted.config.weight);
         applies.unwrap_or(1.0)
     }
