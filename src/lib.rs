@@ -16,6 +16,14 @@ pub mod worker;
 
 pub mod processor;
 
+pub mod completion;
+
+pub mod archive;
+
+pub mod attachment;
+
+pub mod storage;
+
 pub mod mailer;
 
 pub mod slack;
@@ -37,6 +45,10 @@ pub mod metrics;
 pub mod telemetry;
 
 pub mod shutdown;
+
+mod aws;
+
+mod outside;
 
 pub mod config;
 

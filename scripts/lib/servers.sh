@@ -104,3 +104,38 @@ await_mariadb() {
         "CREATE USER IF NOT EXISTS herald@'127.0.0.1' IDENTIFIED BY 'herald';
          GRANT ALL ON *.* TO herald@'127.0.0.1' WITH GRANT OPTION"
 }
+
+MOTO=5.2.1
+
+# Installs moto, which speaks SQS and S3, below target/, once for each version.
+need_moto() {
+    local folder=$ROOT/target/servers/moto-$MOTO
+    MOTO_SERVER=$folder/bin/moto_server
+    [ ! -x "$MOTO_SERVER" ] || return 0
+    need_packages python3-venv || return 1
+    say "installing moto $MOTO"
+    rm -rf "$folder"
+    {
+        /usr/bin/python3 -m venv "$folder" &&
+            "$folder/bin/pip" install --disable-pip-version-check -q "moto[server,s3,sqs]==$MOTO"
+    } >"$WORK/pip.log" 2>&1 || {
+        tail -n 20 "$WORK/pip.log" >&2
+        rm -rf "$folder"
+        note "error: moto could not be installed"
+        return 1
+    }
+}
+
+# Sets AWS_URL: SQS and S3 by moto, in memory.
+start_moto() {
+    local port
+    free_port port
+    start moto TERM - env HOME="$WORK" "$MOTO_SERVER" -H 127.0.0.1 -p "$port"
+    MOTO_PID=$LAST_PID
+    AWS_URL=http://127.0.0.1:$port
+}
+
+await_moto() {
+    LAST_PID=$MOTO_PID
+    await moto 60 curl -fsS -m 5 "$AWS_URL/moto-api/data.json"
+}

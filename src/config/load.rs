@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::reader::{ConfigErrors, Problem, Reader};
-use super::{Config, Environment, email, endpoints, notifications, service};
+use super::{Config, Environment, SourceKind, StorageKind, aws, email, endpoints, notifications, service};
 
 /// Every variable that is read, in the order of `.env.example`.
 pub const VARIABLES: &[&str] = &[
@@ -19,6 +19,12 @@ pub const VARIABLES: &[&str] = &[
     "LAVINMQ_QUEUE",
     "LAVINMQ_PREFETCH",
     "SOURCE",
+    "SQS_QUEUE_NAME",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
     "DATABASE_URL",
     "DATABASE_ECHO",
     "EMAIL_DUMMY_MODE",
@@ -61,6 +67,15 @@ pub const VARIABLES: &[&str] = &[
     "SLACK_WEBHOOK_URL",
     "SLACK_CHANNEL",
     "SLACK_ALLOW_INSECURE_HOSTS",
+    "ATTACHMENT_HOSTS",
+    "OC_STORAGE_TYPE",
+    "OC_STORAGE_FILE_PATH",
+    "OC_S3_BUCKET",
+    "OC_S3_PREFIX",
+    "OC_STORAGE_USE_UNZIP",
+    "OC_STORAGE_USE_BUNDLER",
+    "OC_SQS_QUEUE_URL",
+    "COMPLETIONS_EXCHANGE",
     "HTTP_ADDR",
     "HTTP_ALLOWED_ORIGINS",
     "API_TOKEN",
@@ -125,14 +140,24 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let mut r = Reader::new(lookup);
         let broker = endpoints::broker(&mut r);
-        service::source(&mut r);
+        let source = aws::source(&mut r);
+        let storage = aws::storage(&mut r, &environment);
+        let completions = aws::completions(&mut r, &storage);
+        let used = matches!(source, SourceKind::Sqs { .. })
+            || matches!(storage.kind, StorageKind::S3 { .. })
+            || completions.sqs_queue_url.is_some();
         let config = Self {
             broker,
+            source,
+            aws: aws::aws(&mut r, used),
             database: endpoints::database(&mut r),
             email: email::email(&mut r),
             delivery: service::delivery(&mut r),
             templates_dir: r.text("TEMPLATES_DIR").map(Into::into),
             notifications: notifications::notifications(&mut r),
+            storage,
+            completions,
+            attachment_hosts: aws::attachment_hosts(&mut r),
             http: service::http(&mut r),
             shutdown_grace: service::shutdown_grace(&mut r),
             log: service::log(&mut r),

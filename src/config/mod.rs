@@ -1,6 +1,7 @@
 //! Typed configuration. [`Config::from_lookup`] reads every variable through a function, so that
 //! tests pass a map, and reports all problems at once; no problem shows a secret.
 
+mod aws;
 mod email;
 mod endpoints;
 mod environment;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use url::Url;
 
 use crate::domain::Identity;
 
@@ -38,6 +40,10 @@ pub use webhook::{WebhookError, WebhookUrl};
 pub struct Config {
     /// The message broker.
     pub broker: BrokerConfig,
+    /// Where messages come from.
+    pub source: SourceKind,
+    /// Where AWS's services are.
+    pub aws: AwsConfig,
     /// The database of participants and ledger.
     pub database: DatabaseConfig,
     /// How e-mails leave.
@@ -48,6 +54,12 @@ pub struct Config {
     pub templates_dir: Option<PathBuf>,
     /// Where the tenants' files are, and what stands in for the root's.
     pub notifications: NotificationsConfig,
+    /// What is kept of each dispatch.
+    pub storage: StorageConfig,
+    /// Who is told of the end of a dispatch.
+    pub completions: CompletionsConfig,
+    /// `ATTACHMENT_HOSTS`: host names from which attachments may be fetched.
+    pub attachment_hosts: Vec<String>,
     /// The HTTP API.
     pub http: HttpConfig,
     /// `SHUTDOWN_GRACE`: in which work in flight may finish.
@@ -69,6 +81,65 @@ pub struct BrokerConfig {
     pub queue: String,
     /// Dispatches in work at once, 1 … 65535.
     pub prefetch: u16,
+}
+
+/// `SOURCE`, `SQS_QUEUE_NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceKind {
+    /// The queue of [`BrokerConfig`].
+    Amqp,
+    /// An SQS queue.
+    Sqs {
+        /// Its name; `.fifo` at its end makes it a FIFO queue.
+        queue: String,
+    },
+}
+
+/// `AWS_*`.
+#[derive(Debug, Clone)]
+pub struct AwsConfig {
+    /// Instead of AWS's own; S3 is then addressed path-style.
+    pub endpoint: Option<Url>,
+    /// Such as `eu-central-1`.
+    pub region: String,
+    /// Access key id, secret access key, and a session's token; without them the usual places are asked.
+    pub credentials: Option<(String, SecretString, Option<SecretString>)>,
+}
+
+/// `OC_STORAGE_*`, `OC_S3_*`.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// Where bundles go.
+    pub kind: StorageKind,
+    /// `OC_STORAGE_USE_UNZIP`: what is gzip or zip is stored unpacked.
+    pub unzip: bool,
+    /// `OC_STORAGE_USE_BUNDLER`: all resources of a bundle in one `resources.zip`.
+    pub bundler: bool,
+}
+
+/// `OC_STORAGE_TYPE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageKind {
+    /// Nothing is kept.
+    None,
+    /// Below this folder.
+    File(PathBuf),
+    /// In a bucket.
+    S3 {
+        /// Its name.
+        bucket: String,
+        /// The beginning of all keys, without a slash at its end; may be empty.
+        prefix: String,
+    },
+}
+
+/// `OC_SQS_QUEUE_URL`, `COMPLETIONS_EXCHANGE`.
+#[derive(Debug, Clone)]
+pub struct CompletionsConfig {
+    /// An SQS queue.
+    pub sqs_queue_url: Option<Url>,
+    /// A topic exchange of the message broker.
+    pub exchange: Option<String>,
 }
 
 /// `DATABASE_*`.

@@ -158,7 +158,7 @@ fn addresses(s: &str) -> Result<Vec<EmailAddress>, Takes> {
 }
 
 /// Host names or addresses separated by commas, as they stand in a parsed URL.
-fn hosts(s: &str) -> Result<Vec<String>, Takes> {
+pub(super) fn hosts(s: &str) -> Result<Vec<String>, Takes> {
     s.split(',')
         .map(|part| {
             let valid = host(part.trim())?;

@@ -166,12 +166,3 @@ fn log_format(s: &str) -> Result<bool, Takes> {
         _ => Err("text or json".to_owned()),
     }
 }
-
-/// Where messages come from: nothing to keep yet, as there is one kind.
-pub(super) fn source(r: &mut Reader<'_>) {
-    r.optional("SOURCE", |s| match s.to_ascii_lowercase().as_str() {
-        "amqp" => Ok(()),
-        "sqs" => Err("amqp (this version does not consume SQS yet)".to_owned()),
-        _ => Err("amqp".to_owned()),
-    });
-}

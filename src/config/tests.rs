@@ -131,7 +131,16 @@ fn empty_counts_as_unset_with_three_exceptions() {
 #[case("LOG_LEVEL", "info,herald::mailer=trace", "herald::mailer=trace")]
 #[case("LOG_FORMAT", "JSON", "json: true")]
 #[case("LOG_FILE", "/var/log/h.log", "file: Some(\"/var/log/h.log\")")]
-#[case("SOURCE", "amqp", "")]
+#[case("SOURCE", "SQS", "Sqs { queue: \"notification-queue\" }")]
+#[case("OC_STORAGE_TYPE", "file", "File(\"./bundles\")")]
+#[case("OC_S3_PREFIX", "a/b/", "")]
+#[case("OC_SQS_QUEUE_URL", "http://127.0.0.1:1/q", "port: Some(1)")]
+#[case("COMPLETIONS_EXCHANGE", "done", "exchange: Some(\"done\")")]
+#[case(
+    "ATTACHMENT_HOSTS",
+    "Files.Example.com",
+    "attachment_hosts: [\"files.example.com\"]"
+)]
 fn taken(#[case] name: &str, #[case] value: &str, #[case] part: &str) {
     let config = shown(&read(&[(name, value)]).unwrap());
     assert!(config.contains(part), "{config}");
@@ -206,8 +215,18 @@ fn taken(#[case] name: &str, #[case] value: &str, #[case] part: &str) {
 #[case("LOG_LEVEL", "loud")]
 #[case("LOG_LEVEL", "herald=loud")]
 #[case("LOG_FORMAT", "xml")]
-#[case("SOURCE", "sqs")]
 #[case("SOURCE", "kafka")]
+#[case("SQS_QUEUE_NAME", "a b")]
+#[case("AWS_ENDPOINT_URL", "localhost:4566")]
+#[case("AWS_REGION", "eu central")]
+#[case("OC_STORAGE_TYPE", "ftp")]
+#[case("OC_S3_BUCKET", "A_b")]
+#[case("OC_S3_BUCKET", "data-${UNSET}")]
+#[case("OC_S3_BUCKET", "data-${UNSET")]
+#[case("OC_S3_PREFIX", "a/../b")]
+#[case("OC_SQS_QUEUE_URL", "queue")]
+#[case("COMPLETIONS_EXCHANGE", "amq.topic")]
+#[case("ATTACHMENT_HOSTS", "https://a")]
 fn refused(#[case] name: &str, #[case] value: &str) {
     let errors = read(&[(name, value)]).unwrap_err();
     assert_eq!(errors.problems().len(), 1, "{errors}");
@@ -333,11 +352,11 @@ fn an_environment_shows_nothing_and_stays() {
 
 #[test]
 fn all_problems_at_once() {
-    let errors = read(&[("SMTP_PORT", "x"), ("BATCH_SIZE", "0"), ("SOURCE", "sqs")]).unwrap_err();
+    let errors = read(&[("SMTP_PORT", "x"), ("BATCH_SIZE", "0"), ("SOURCE", "kafka")]).unwrap_err();
     assert_eq!(
         errors.to_string(),
         "the configuration has 3 problems:\n  \
-         SOURCE: takes amqp (this version does not consume SQS yet), not `sqs`\n  \
+         SOURCE: takes amqp or sqs, not `kafka`\n  \
          SMTP_PORT: takes an integer from 1 to 65535, not `x`\n  \
          BATCH_SIZE: takes an integer from 1 to 10000, not `0`"
     );
@@ -379,4 +398,40 @@ fn the_list_of_variables_is_what_is_read() {
     }
     let listed: BTreeSet<_> = VARIABLES.iter().map(|v| (*v).to_owned()).collect();
     assert_eq!(seen.into_inner(), listed);
+}
+
+#[test]
+fn what_needs_aws_says_what_is_missing() {
+    let names = |variables: &[(&str, &str)]| {
+        let errors = read(variables).unwrap_err();
+        let names: Vec<_> = errors.problems().iter().map(|p| p.variable.clone()).collect();
+        names.join(" ")
+    };
+    assert_eq!(names(&[("SOURCE", "sqs")]), "AWS_REGION");
+    assert_eq!(
+        names(&[("OC_STORAGE_TYPE", "s3"), ("AWS_REGION", "eu-west-1")]),
+        "OC_S3_BUCKET"
+    );
+    let s3 = [
+        ("OC_STORAGE_TYPE", "s3"),
+        ("OC_S3_BUCKET", "data"),
+        ("AWS_REGION", "eu-west-1"),
+    ];
+    assert_eq!(names(&s3), "OC_SQS_QUEUE_URL");
+    assert_eq!(names(&[("AWS_ACCESS_KEY_ID", "x")]), "AWS_SECRET_ACCESS_KEY");
+}
+
+#[test]
+fn a_bucket_is_filled_in() {
+    let variables = HashMap::from([
+        ("STAGE".to_owned(), "prod".to_owned()),
+        ("OC_STORAGE_TYPE".to_owned(), "s3".to_owned()),
+        ("OC_S3_BUCKET".to_owned(), "data-${STAGE}-x".to_owned()),
+        ("OC_S3_PREFIX".to_owned(), "a/b/".to_owned()),
+        ("AWS_REGION".to_owned(), "eu-west-1".to_owned()),
+        ("COMPLETIONS_EXCHANGE".to_owned(), "done".to_owned()),
+    ]);
+    let config = Config::from_environment(&variables.into()).unwrap();
+    let (bucket, prefix) = ("data-prod-x".to_owned(), "a/b".to_owned());
+    assert_eq!(config.storage.kind, StorageKind::S3 { bucket, prefix });
 }

@@ -1,0 +1,38 @@
+//! Clients of AWS's services, or of what speaks their language.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::{Builder, tls};
+use secrecy::ExposeSecret;
+
+use crate::config::AwsConfig;
+
+/// What all clients share. Without credentials of our own the usual places are asked when they are needed.
+pub(crate) async fn sdk(config: &AwsConfig) -> SdkConfig {
+    let http = Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .region(Region::new(config.region.clone()));
+    if let Some(endpoint) = &config.endpoint {
+        loader = loader.endpoint_url(endpoint.as_str());
+    }
+    if let Some((id, secret, session)) = &config.credentials {
+        let session = session.as_ref().map(|token| token.expose_secret().to_owned());
+        loader = loader.credentials_provider(Credentials::new(
+            id,
+            secret.expose_secret(),
+            session,
+            None,
+            "environment",
+        ));
+    }
+    loader.load().await
+}
+
+/// A client of SQS.
+#[expect(dead_code, reason = "for the source and the notices")]
+pub(crate) async fn sqs(config: &AwsConfig) -> aws_sdk_sqs::Client {
+    aws_sdk_sqs::Client::new(&sdk(config).await)
+}

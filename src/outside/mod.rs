@@ -1,0 +1,1 @@
+//! Whom requests that others name may reach.

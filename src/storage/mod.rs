@@ -1,0 +1,1 @@
+//! Bundles: named resources with their hashes, in a folder or in S3.
