@@ -32,7 +32,6 @@ pub(crate) async fn sdk(config: &AwsConfig) -> SdkConfig {
 }
 
 /// A client of SQS.
-#[expect(dead_code, reason = "for the source and the notices")]
 pub(crate) async fn sqs(config: &AwsConfig) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::new(&sdk(config).await)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{NaiveDateTime, Utc};
 use divan::{Bencher, counter::ItemsCount};
 use herald::config::{DatabaseConfig, DatabaseTarget};
-use herald::domain::{Audience, DispatchId, EventId, LeaseToken};
+use herald::domain::{Audience, DispatchId, EventId, LeaseToken, Source};
 use herald::repository::{
     self, Accepted, Claimant, Database, DbError, Entry, Equals, MessageKey, NewDispatch, NewPlan, Outcome,
     PageRequest, WorkRow, Writer,
@@ -89,6 +89,7 @@ impl Ledger {
                 cooldown: None,
             }),
             redelivered: false,
+            source: Source::Amqp,
             conflicts: 0,
         };
         let who = Claimant {

@@ -2,6 +2,7 @@
 //! empty list. Every route is described where its handler is: what is not described is not served.
 
 mod auth;
+mod completions;
 mod dead_letters;
 mod dispatches;
 mod extract;
@@ -118,6 +119,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::drop))
+        .routes(routes!(completions::list))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::effective))
         .routes(routes!(templates::list))

@@ -54,6 +54,37 @@ pub(super) enum Reason {
     Exhausted,
 }
 
+/// What kind of work a dispatch was.
+#[derive(ToSchema)]
+pub(super) enum Recipe {
+    #[schema(rename = "event.created")]
+    EventCreated,
+    #[schema(rename = "event.updated")]
+    EventUpdated,
+    #[schema(rename = "event.cancelled")]
+    EventCancelled,
+    #[schema(rename = "order.created")]
+    OrderCreated,
+    #[schema(rename = "order.status.updated")]
+    OrderStatusUpdated,
+    #[schema(rename = "pipeline.pipeline_started")]
+    Started,
+    #[schema(rename = "pipeline.pipeline_success")]
+    Success,
+    #[schema(rename = "pipeline.pipeline_failure")]
+    Failure,
+    #[schema(rename = "pipeline.pipeline_warning")]
+    Warning,
+    #[schema(rename = "pipeline.data_quality_failure")]
+    DataQualityFailure,
+    #[schema(rename = "pipeline.data_quality_warning")]
+    DataQualityWarning,
+    #[schema(rename = "pipeline.rate_limit_exceeded")]
+    RateLimitExceeded,
+    #[schema(rename = "pipeline.system_error")]
+    SystemError,
+}
+
 #[cfg(test)]
 mod tests {
     use utoipa::PartialSchema;
@@ -75,5 +106,6 @@ mod tests {
         assert!(all.eq(words::<super::Channel>()));
         let all = message::Reason::ALL.iter().map(|w| w.as_str());
         assert!(all.eq(words::<super::Reason>()));
+        assert!(message::Recipe::all().eq(words::<super::Recipe>()));
     }
 }

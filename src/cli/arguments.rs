@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::{DispatchId, EventId, TenantId};
-use crate::message::Reason;
+use crate::message::{Reason, Recipe};
 
 const AFTER: &str = "Configuration comes from the environment and from .env in the working directory; \
                      .env.example describes every variable.\n\
@@ -59,6 +59,9 @@ pub(super) enum Command {
     /// Look into the dead-letter queue, replay or drop what is there; needs no running worker
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Look at completions that are pending, and try them now; needs no running worker
+    #[command(subcommand)]
+    Completions(Completions),
     /// Show what is configured for a tenant, secrets masked; exit 1 when its file cannot be used
     Tenant {
         /// Id of the tenant, which is the name of its folder
@@ -106,6 +109,35 @@ pub(super) struct Retry {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What to do with pending completions.
+#[derive(Debug, Subcommand)]
+pub(super) enum Completions {
+    /// Show what is still to be done for dispatches that were closed, newest first
+    List {
+        #[command(flatten)]
+        which: OfRecipe,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make them due now: a running worker tries them within a second, or the next one at its start
+    Retry {
+        #[command(flatten)]
+        which: OfRecipe,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which completions are meant.
+#[derive(Debug, Args)]
+pub(super) struct OfRecipe {
+    /// Only those of this recipe, such as event.updated; otherwise all
+    #[arg(long, value_name = "RECIPE")]
+    pub(super) recipe: Option<Recipe>,
 }
 
 /// What to do with dead letters.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::progress::Progress;
 use super::{CLOCK, Failure, load_config, open_database, quiet_logs};
 use crate::consumer::{Delivery, Verdict};
-use crate::domain::NotificationStatus;
+use crate::completion::{self, Relay};
+use crate::domain::{NotificationStatus, Source};
 use crate::message::{self, Message};
 use crate::policy::Tenants;
-use crate::processor::{Judgement, Processor};
+use crate::processor::{Judgement, Processor, Setup};
 use crate::repository::{self, Database};
 use crate::shutdown::Shutdown;
 use tokio::sync::watch;
@@ -31,7 +32,11 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let stop = shutdown.stopping();
     let tenants = Tenants::new(&config.notifications, &config.environment);
     let templates = super::templates(&config, &tenants)?;
-    let setup = super::setup(&config, db.clone(), templates, tenants, watch::Sender::default());
+    let setup = Setup {
+        source: Source::Dispatch,
+        ..super::setup(&config, db.clone(), templates, tenants, watch::Sender::default())
+    };
+    let completing = super::completion(&config, db.clone(), setup.live.metrics().clone()).await;
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
 
     let (delivery, _verdict) = Delivery::local(&config.broker.queue, body, None);
@@ -41,7 +46,16 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     watching.abort();
     stop.cancel();
     processor.end().await;
+    complete(completing, &judgement).await;
     summary(judgement)
+}
+
+/// What follows the end of the dispatch, if it has one; what cannot be done now is left to a worker.
+async fn complete(setup: completion::Setup, judgement: &Judgement) {
+    let Some(dispatch) = judgement.dispatch else { return };
+    if let Err(error) = Relay::new(setup).complete(dispatch).await {
+        eprintln!("Its completion is pending, for a running worker: {error}");
+    }
 }
 
 /// Waits for the end; after a stop no longer than the grace for what is under way.

@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+mod completions;
 mod dead_letters;
 mod dispatch;
 mod doctor;
@@ -27,9 +28,12 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use tokio::sync::watch;
 
-use crate::config::{Config, LogConfig};
+use crate::completion::{self, HOOK_LIMIT, Targets};
+use crate::config::{Config, LogConfig, SourceKind};
+use crate::domain::Source;
 use crate::failpoint;
 use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::policy::Tenants;
 use crate::processor::{RelayView, Setup};
 use crate::render::TemplateSets;
@@ -79,6 +83,7 @@ pub fn herald() -> ExitCode {
             Command::Resume { dispatch } => steer::steer(dispatch, steer::Wish::Resume).await,
             Command::Cancel { dispatch } => steer::steer(dispatch, steer::Wish::Cancel).await,
             Command::DeadLetters(what) => dead_letters::dead_letters(what).await,
+            Command::Completions(what) => completions::completions(what).await,
             Command::Tenant { id, json } => tenant::tenant(&id, json),
             Command::Preview { template, format } => preview::preview(&template, format),
             Command::Doctor { tenant, json } => doctor::doctor(tenant.as_ref(), json).await,
@@ -161,12 +166,29 @@ fn setup(
         db,
         email: config.email.clone(),
         delivery: config.delivery.clone(),
+        source: match config.source {
+            SourceKind::Amqp => Source::Amqp,
+            SourceKind::Sqs { .. } => Source::Sqs,
+        },
         pipelines_enabled: config.notifications.enabled,
         prefetch: config.broker.prefetch.into(),
         templates,
         tenants,
         relays,
         live: Live::new(CLOCK),
+    }
+}
+
+/// What the relay of completions needs, from the configuration.
+async fn completion(config: &Config, db: Database, metrics: Metrics) -> completion::Setup {
+    completion::Setup {
+        db,
+        targets: Targets::new(&config.completions, &config.broker, &config.aws).await,
+        finalise: completion::nothing_stored(),
+        hooks: Vec::new(),
+        hook_limit: HOOK_LIMIT,
+        metrics,
+        now: CLOCK,
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
 use tokio_util::sync::CancellationToken;
 
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
+use crate::completion::Relay;
 use crate::config::{Config, NotificationsConfig};
 use crate::consumer::{self, AmqpSource, BrokerStatus, Publisher};
 use crate::live::Live;
@@ -80,7 +81,9 @@ pub(super) async fn run() -> Result<(), Failure> {
         return Ok(());
     }
     ready.send_replace(true);
+    let completing = Completing::start(&config, &db, &live).await;
     let worked = work(config, source, db, (templates, tenants, relays, live), &shutdown).await;
+    completing.end().await;
     telling.end().await;
     worked
 }
@@ -113,6 +116,28 @@ async fn work(
             Ok(())
         }
         () = at_once => Err(Failure::Failed("stopped at once".into())),
+    }
+}
+
+/// What follows the ends of dispatches. It outlives the work, whose last closes it still sees.
+struct Completing {
+    stop: CancellationToken,
+    relay: JoinHandle<()>,
+}
+
+impl Completing {
+    async fn start(config: &Config, db: &Database, live: &Live) -> Self {
+        let setup = super::completion(config, db.clone(), live.metrics().clone()).await;
+        let stop = CancellationToken::new();
+        let relay = tokio::spawn(Relay::new(setup).run(stop.clone()));
+        Self { stop, relay }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        if self.relay.await.is_err() {
+            tracing::error!("the relay of completions ended unexpectedly; what is pending is done after the next start");
+        }
     }
 }
 

@@ -152,6 +152,6 @@ fn to_json(view: &DispatchView, counts: &Counts) -> Value {
     })
 }
 
-fn rfc3339(time: NaiveDateTime) -> String {
+pub(super) fn rfc3339(time: NaiveDateTime) -> String {
     time.and_utc().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

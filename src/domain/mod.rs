@@ -5,6 +5,7 @@ mod address;
 mod audience;
 mod identity;
 mod ids;
+mod recipe;
 mod status;
 mod text;
 
@@ -12,5 +13,6 @@ pub use address::{AddressError, EmailAddress};
 pub use audience::{Addressee, Audience, Cooldown};
 pub use identity::Identity;
 pub use ids::{DispatchId, EventId, IdError, LeaseToken, NotificationId, OrderId, TenantId};
-pub use status::{Channel, DispatchStatus, NotificationStatus, Severity, UnknownWord};
+pub use recipe::recipe_id;
+pub use status::{Channel, DispatchStatus, NotificationStatus, Severity, Source, UnknownWord};
 pub use text::{DisplayName, one_line};

@@ -87,6 +87,18 @@ words! {
 }
 
 words! {
+    /// Where a message came from.
+    Source {
+        /// The broker's queue.
+        Amqp = "amqp",
+        /// An SQS queue.
+        Sqs = "sqs",
+        /// `herald dispatch`.
+        Dispatch = "dispatch",
+    }
+}
+
+words! {
     /// By what way a notification travels.
     Channel {
         /// SMTP.

@@ -9,6 +9,7 @@ mod order;
 mod parse;
 mod pipeline;
 mod reason;
+mod recipe;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use order::{Customer, Item, Order, OrderKind, OrderMessage};
 pub use parse::{MAX_ATTACHMENTS, MAX_BODY, MAX_CHANGES, MAX_ENTRIES, parse};
 pub use pipeline::{Detail, PipelineKind, PipelineMessage, Report};
 pub use reason::{Reason, UnknownReason};
+pub use recipe::{Recipe, UnknownRecipe};
 pub use refusal::Refusal;
 
 use crate::domain::TenantId;

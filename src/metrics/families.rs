@@ -41,6 +41,8 @@ pub(super) struct Families {
     pub(super) suppressed: [Counter; Suppression::ALL.len()],
     pub(super) dispatches: Family<(&'static str, &'static str)>,
     pub(super) dead_letters: Family<&'static str>,
+    pub(super) completions: Family<&'static str>,
+    pub(super) completions_pending: Gauge,
     pub(super) requests: Family<(&'static str, String, u16)>,
     pub(super) delivery: Histogram,
     pub(super) commit: Histogram,
@@ -76,6 +78,14 @@ impl Families {
             dead_letters: Family::new(
                 "herald_dead_letters_total",
                 "Messages that became dead letters here.",
+            ),
+            completions: Family::new(
+                "herald_completions_total",
+                "Completions that were done here, and tries that failed.",
+            ),
+            completions_pending: gauge(
+                "herald_completions_pending",
+                "Completions in the outbox, of all workers.",
             ),
             requests: Family::new("herald_http_requests_total", "Answers of the HTTP API."),
             delivery: book.histogram(

@@ -102,6 +102,18 @@ impl Metrics {
         letters.add_many(&self.0.book, reason, &labels, count);
     }
 
+    /// A completion was done (`noticed`, `finalised`) or is not yet (`failed`).
+    pub fn completion(&self, result: &'static str) {
+        let completions = &self.0.families.completions;
+        completions.add(&self.0.book, result, &[("result", result)]);
+    }
+
+    /// Completions in the outbox.
+    pub fn completions_pending(&self, count: u64) {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.0.families.completions_pending.set(number(count));
+    }
+
     /// A notification that is not sent on purpose.
     pub fn suppressed(&self, why: Suppression) {
         self.0.families.suppressed[why as usize].increment(1);

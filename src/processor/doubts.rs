@@ -5,8 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::holder;
-use crate::repository::{Doubt, Equals};
+use crate::repository::{self, Doubt, Equals};
 
 /// What one delivery has seen of the dispatch that is in doubt.
 #[derive(Default)]
@@ -26,7 +25,7 @@ impl Doubts {
                 now
             }
         };
-        let dead = doubt.acking.as_deref().is_some_and(holder::is_dead);
+        let dead = doubt.acking.as_deref().is_some_and(repository::is_dead);
         if !dead && since.elapsed() < lease {
             return false;
         }
@@ -53,14 +52,14 @@ mod tests {
     #[test]
     fn a_living_worker_is_waited_for() {
         let long = Duration::from_hours(1);
-        assert_eq!(decided(Some(holder::this_process()), long), (false, 0, 0));
+        assert_eq!(decided(Some(repository::this_process()), long), (false, 0, 0));
         assert_eq!(decided(None, long), (false, 0, 0));
     }
 
     #[test]
     fn what_may_have_been_acked_absorbs_nothing() {
         assert_eq!(
-            decided(Some(holder::this_process()), Duration::ZERO),
+            decided(Some(repository::this_process()), Duration::ZERO),
             (true, 1, 0)
         );
         assert_eq!(decided(None, Duration::ZERO), (true, 0, 1));

@@ -13,9 +13,9 @@ use super::lanes::Lanes;
 use super::lease::{Lease, Leases};
 use super::telling::told;
 use super::work::Ended;
-use super::{Clock, RelayView, Setup, holder};
+use super::{Clock, RelayView, Setup};
 use crate::config::{DeliveryConfig, EmailConfig, OnUnknown};
-use crate::domain::{DispatchStatus, LeaseToken};
+use crate::domain::{DispatchStatus, LeaseToken, Source};
 use crate::live::Live;
 use crate::mailer::{Relay, RelayConfigError};
 use crate::policy::{Plan, Surroundings, Tenants};
@@ -37,6 +37,7 @@ pub(super) struct Engine {
     /// Held by the one dispatch that is in quarantine.
     pub(super) quarantine: tokio::sync::Mutex<()>,
     pub(super) holder: String,
+    pub(super) source: Source,
     /// Deliveries in work, and how many the broker gives at once.
     pub(super) in_work: AtomicUsize,
     pub(super) prefetch: usize,
@@ -77,6 +78,7 @@ impl Engine {
             db,
             email,
             delivery,
+            source,
             pipelines_enabled,
             prefetch,
             templates,
@@ -115,7 +117,8 @@ impl Engine {
             lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),
-            holder: holder::this_process(),
+            holder: repository::this_process(),
+            source,
             in_work: AtomicUsize::new(0),
             prefetch,
             abort: abort.clone(),

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::doubts::Doubts;
 use super::engine::Engine;
-use super::holder;
 use super::lease::Backing;
 use super::planning::{Refused, accept};
 use crate::consumer::Delivery;
@@ -133,7 +132,7 @@ async fn watch(
     let mut since = Instant::now();
     let mut adopted = false;
     loop {
-        let dead = seen.holder.as_deref().is_some_and(holder::is_dead);
+        let dead = seen.holder.as_deref().is_some_and(repository::is_dead);
         if dead || since.elapsed() >= period {
             tracing::info!(dispatch.id = %seen.dispatch, dead, "taking over a dispatch whose worker is silent");
             return take_over(engine, seen).await;

@@ -9,7 +9,6 @@ mod doubts;
 mod engine;
 mod fair;
 mod hand;
-mod holder;
 mod intake;
 mod job;
 mod judgement;
@@ -49,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{DeliveryConfig, EmailConfig};
 use crate::consumer::{Delivery, Verdict};
-use crate::domain::{DispatchId, DispatchStatus};
+use crate::domain::{DispatchId, DispatchStatus, Source};
 use crate::live::Live;
 use crate::message::{self, Message, Reason};
 use crate::policy::Tenants;
@@ -76,6 +75,8 @@ pub struct Setup {
     pub email: EmailConfig,
     /// How a dispatch is worked off.
     pub delivery: DeliveryConfig,
+    /// Where its messages come from.
+    pub source: Source,
     /// `NOTIFICATIONS_ENABLED`
     pub pipelines_enabled: bool,
     /// How many deliveries the broker gives at once.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::engine::Engine;
 use super::known;
 use crate::consumer::Delivery;
-use crate::domain::DispatchId;
+use crate::domain::{DispatchId, Source};
 use crate::failpoint;
 use crate::message::{EventDetails, Message, Reason};
 use crate::policy::{self, Plan, Planned, Resolution, Tenancy};
@@ -44,6 +44,7 @@ pub(super) async fn accept(
     };
     let new = NewDispatch {
         conflicts,
+        source: engine.source,
         ..new_dispatch(delivery, message, planned)
     };
     let (who, equals) = (engine.claimant(true), equals.clone());
@@ -187,6 +188,7 @@ fn new_dispatch(delivery: &Delivery, message: &Message, plan: Option<NewPlan>) -
         version: message.version(),
         plan,
         redelivered: delivery.redelivered,
+        source: Source::Amqp,
         conflicts: 0,
     }
 }

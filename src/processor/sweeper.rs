@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 
 use super::Processor;
 use super::engine::Engine;
-use super::holder;
 use super::telling::tell_turn;
 use crate::domain::DispatchId;
 use crate::repository::{self, Claim, DbError, Seen, Unattended};
@@ -150,7 +149,7 @@ fn keep(claims: &mut Vec<(Claim, Instant)>, answer: Result<Option<Claim>, DbErro
 /// How long a lease has to look the same before it is taken. Where the holder is gone for certain, its
 /// message mostly comes back at once and takes the dispatch up itself: that is waited for.
 fn patience(lease: Duration, seen: &Seen, anonymous: bool) -> Duration {
-    let gone = seen.token.is_none() || seen.holder.as_deref().is_some_and(holder::is_dead);
+    let gone = seen.token.is_none() || seen.holder.as_deref().is_some_and(repository::is_dead);
     match (anonymous, gone) {
         (true, true) => lease * ANONYMOUS_PATIENCE,
         (true, false) => lease * (ANONYMOUS_PATIENCE + 1),
@@ -244,7 +243,7 @@ mod tests {
             holder,
             has_delivery: false,
         };
-        let living = seen(Some("t"), Some(holder::this_process()));
+        let living = seen(Some("t"), Some(repository::this_process()));
         let released = seen(None, None);
         assert_eq!(patience(lease, &living, false), lease);
         assert_eq!(patience(lease, &living, true), lease * 5);

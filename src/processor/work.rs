@@ -222,6 +222,9 @@ impl Course {
         let end = end.await?;
         if matches!(end, End::Reached(..)) {
             failpoint::reached("s6-closed");
+            if matches!(&end, End::Reached(status, _) if status.is_closed()) {
+                failpoint::reached("completion-closed");
+            }
             self.engine.leases.drop_lease(&self.work.lease);
         }
         Ok(end)

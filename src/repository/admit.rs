@@ -11,7 +11,7 @@ use super::fresh::NewNotification;
 use super::insert::insert_new;
 use super::lease::Claim;
 use super::schema::{dispatches, participants};
-use crate::domain::{Addressee, Audience, Cooldown, DispatchId, DispatchStatus, EventId, OrderId, TenantId};
+use crate::domain::{Addressee, Audience, Cooldown, DispatchId, DispatchStatus, EventId, OrderId, Source, TenantId};
 
 /// A message about to be accepted.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct NewDispatch {
     pub plan: Option<NewPlan>,
     /// Whether the broker said that it had delivered this message before.
     pub redelivered: bool,
+    /// Where it came from.
+    pub source: Source,
     /// How often somebody else was faster to insert an equal one.
     pub conflicts: u64,
 }
@@ -141,6 +143,7 @@ fn insert(
                 dispatches::starts.eq(1),
                 dispatches::created_at.eq(who.now),
                 dispatches::updated_at.eq(who.now),
+                dispatches::notice_source.eq(Some(new.source.as_str())),
             ),
         ))
         .execute(conn)?;

@@ -11,6 +11,7 @@ use super::connection::AnyConnection;
 use super::cooldown;
 use super::error::DbError;
 use super::lease::{TIMED, under};
+use super::outbox;
 use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
 use super::start::unmark;
@@ -117,8 +118,11 @@ pub fn finish(
             dispatches::lease_holder.eq(None::<String>),
         ))
         .execute(conn)?;
-    if status.is_closed() && counts.of(NotificationStatus::Sent) == 0 {
-        cooldown::release(conn, dispatch, now)?;
+    if status.is_closed() {
+        if counts.of(NotificationStatus::Sent) == 0 {
+            cooldown::release(conn, dispatch, now)?;
+        }
+        outbox::closed(conn, dispatch, (status, &counts), now)?;
     }
     obey_at_rest(conn, dispatch, now)?;
     Ok(End::Reached(status, counts))

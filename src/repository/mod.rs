@@ -7,6 +7,7 @@ mod admit;
 mod browse;
 mod clock;
 mod closing;
+mod completions;
 mod connection;
 mod cooldown;
 mod durability;
@@ -15,6 +16,7 @@ mod error;
 mod events;
 mod foreign;
 mod fresh;
+mod holder;
 mod idempotency;
 mod insert;
 mod lease;
@@ -23,6 +25,7 @@ mod listing;
 mod manager;
 mod migrate;
 mod open;
+mod outbox;
 mod pages;
 mod progress;
 mod reopen;
@@ -46,9 +49,14 @@ pub use browse::{
 };
 pub use clock::schedule_time;
 pub use closing::{Counts, End, Parking, counts, counts_of, finish, park};
+pub use completions::{
+    Completion, CompletionView, claim_completion, completion_done, completion_failed, completion_page,
+    completion_released, completions_due, completions_pending, renew_completion, retry_completions,
+};
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
+pub use holder::{is_dead, this_process};
 pub use idempotency::{Once, once};
 pub use lease::{
     Claim, Seen, beat, delivery_lost, observe, release, set_delivered, take_over, take_up_waiting,

@@ -7,14 +7,14 @@ use super::connection::AnyConnection;
 use super::cooldown;
 use super::error::DbError;
 use super::idempotency;
-use super::schema::{dispatches, notifications};
+use super::schema::{completions, dispatches, notifications};
 use crate::domain::DispatchStatus;
 
 /// Rows removed in one step at most.
 const STEP: i64 = 1000;
 
 /// Removes up to a thousand rows of the longest closed dispatch that was closed before `before`, then the
-/// dispatch itself. Returns how many rows went; 0: nothing is left to remove.
+/// dispatch itself; never of one whose completion is pending. Returns how many rows went; 0: nothing is left to remove.
 pub fn forget(conn: &mut AnyConnection, before: NaiveDateTime) -> Result<usize, DbError> {
     let closed = DispatchStatus::ALL
         .iter()
@@ -23,6 +23,7 @@ pub fn forget(conn: &mut AnyConnection, before: NaiveDateTime) -> Result<usize, 
     let oldest: Option<String> = dispatches::table
         .filter(dispatches::status.eq_any(closed.collect::<Vec<_>>()))
         .filter(dispatches::closed_at.lt(before))
+        .filter(dispatches::id.ne_all(completions::table.select(completions::dispatch_id)))
         .order(dispatches::closed_at)
         .select(dispatches::id)
         .first(conn)

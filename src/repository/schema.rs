@@ -61,6 +61,7 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Timestamp,
         closed_at -> Nullable<Timestamp>,
+        notice_source -> Nullable<Text>,
     }
 }
 
@@ -103,5 +104,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    completions (completion_key) {
+        completion_key -> Text,
+        dispatch_id -> Text,
+        recipe_id -> Text,
+        value -> Text,
+        notice -> Bool,
+        published -> Text,
+        attempts -> Integer,
+        next_at -> Timestamp,
+        error -> Nullable<Text>,
+        claim_token -> Nullable<Text>,
+        claim_holder -> Nullable<Text>,
+        claimed_at -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(notifications -> dispatches (dispatch_id));
 diesel::allow_tables_to_appear_in_same_query!(notifications, dispatches);
+diesel::allow_tables_to_appear_in_same_query!(completions, dispatches);

@@ -11,6 +11,7 @@ use super::connection::AnyConnection;
 use super::cooldown;
 use super::error::DbError;
 use super::lease::under;
+use super::outbox;
 use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
 use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
@@ -177,9 +178,16 @@ pub fn give_up(conn: &mut AnyConnection, starting: Starting) -> Result<u32, DbEr
         notifications::updated_at.eq(starting.now),
     ))
     .execute(conn)?;
-    if counts(conn, starting.dispatch)?.of(NotificationStatus::Sent) == 0 {
+    let counts = counts(conn, starting.dispatch)?;
+    if counts.of(NotificationStatus::Sent) == 0 {
         cooldown::release(conn, starting.dispatch, starting.now)?;
     }
+    outbox::closed(
+        conn,
+        starting.dispatch,
+        (DispatchStatus::Failed, &counts),
+        starting.now,
+    )?;
     // The last start did nothing.
     let starts: i32 = dispatches::table
         .find(&id)

@@ -10,6 +10,7 @@ use super::connection::AnyConnection;
 use super::cooldown;
 use super::error::DbError;
 use super::lease::under;
+use super::outbox;
 use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
 use super::start::unmark;
@@ -273,8 +274,9 @@ fn close(conn: &mut AnyConnection, dispatch: DispatchId, now: NaiveDateTime) -> 
             dispatches::cursor_participant_id.eq(dispatches::last_participant_id),
         ))
         .execute(conn)?;
-    if counts(conn, dispatch)?.of(NotificationStatus::Sent) == 0 {
+    let counts = counts(conn, dispatch)?;
+    if counts.of(NotificationStatus::Sent) == 0 {
         cooldown::release(conn, dispatch, now)?;
     }
-    Ok(())
+    outbox::closed(conn, dispatch, (DispatchStatus::Cancelled, &counts), now)
 }

@@ -2,7 +2,7 @@
 
 use chrono::{NaiveDateTime, Utc};
 use herald::config::{DatabaseConfig, DatabaseTarget};
-use herald::domain::{Audience, DispatchId, EventId, LeaseToken};
+use herald::domain::{Audience, DispatchId, EventId, LeaseToken, Source};
 use herald::repository::{
     Accepted, Claimant, Database, Entry, Equals, MessageKey, NewDispatch, NewPlan, Outcome, PageRequest,
     accept, ack_begun, finish, open_rows, read_page, record, take_up_waiting,
@@ -42,6 +42,7 @@ fn message(redelivered: bool) -> NewDispatch {
             cooldown: None,
         }),
         redelivered,
+        source: Source::Amqp,
         conflicts: 0,
     }
 }

@@ -9,6 +9,7 @@ use crate::support::stage::Stage;
 
 /// Contract and page; what is added has to be added here as well.
 const ROUTES: &[(&str, &str)] = &[
+    ("get", "/api/v1/completions"),
     ("get", "/api/v1/dead-letters"),
     ("post", "/api/v1/dead-letters/drop"),
     ("post", "/api/v1/dead-letters/replay"),

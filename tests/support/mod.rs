@@ -12,6 +12,7 @@ pub mod link;
 pub mod mail;
 pub mod mailed;
 pub mod node;
+pub mod notices;
 pub mod outage;
 pub mod postgres;
 pub mod proxy;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Finding, Findings, base_templates, in_time, relay, unusable};
+use crate::completion::{Target, Targets};
 use crate::config::Config;
 use crate::consumer::Publisher;
 use crate::policy::Tenants;
@@ -10,14 +11,29 @@ use crate::render::Templates;
 use crate::repository::Database;
 
 pub(super) async fn findings(config: &Config) -> Findings {
-    vec![
+    let mut findings = vec![
         ("configuration", Ok("every variable is valid".to_owned())),
         ("tenants", tenants(config)),
         ("templates", templates(config)),
         ("database", in_time(database(config)).await),
         ("broker", Box::pin(in_time(broker(config))).await),
         ("relay", in_time(relay::check(config, &config.email.relay)).await),
-    ]
+    ];
+    let targets = Targets::new(&config.completions, &config.broker, &config.aws).await;
+    for target in targets.iter() {
+        findings.push(("completions", Box::pin(in_time(told(target))).await));
+    }
+    targets.close().await;
+    findings
+}
+
+/// One who is told of the end of dispatches; nothing is sent there.
+async fn told(target: &Target) -> Finding {
+    let shown = target.shown();
+    match target.check().await {
+        Ok(()) => Ok(format!("{shown} is there")),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
 }
 
 /// The configuration files, the root's among them.

@@ -4,14 +4,14 @@
 use std::fs;
 
 /// This process, as written into a lease: `boot/namespace/pid/start`.
-pub(super) fn this_process() -> String {
+pub fn this_process() -> String {
     let (boot, namespace) = here();
     let pid = std::process::id();
     format!("{boot}/{namespace}/{pid}/{}", start_of(pid).unwrap_or_default())
 }
 
 /// Whether the process named in a lease is certainly gone.
-pub(super) fn is_dead(holder: &str) -> bool {
+pub fn is_dead(holder: &str) -> bool {
     let mut parts = holder.split('/');
     let (Some(boot), Some(namespace), Some(pid), Some(start), None) = (
         parts.next(),

@@ -1,0 +1,23 @@
+-- Where the message came from (amqp, sqs, dispatch), until its first close has written its notice into the
+-- outbox; none from then on, so that a dispatch that is reopened tells nobody again.
+ALTER TABLE dispatches ADD COLUMN notice_source TEXT;
+UPDATE dispatches SET notice_source = 'amqp' WHERE closed_at IS NULL;
+
+-- The outbox: what is still to be done for dispatches that were closed. The close writes the row in its own
+-- transaction; it goes when the bundle is finalised, the hooks have run and the notices are out.
+CREATE TABLE completions (
+    completion_key TEXT PRIMARY KEY NOT NULL,
+    dispatch_id    TEXT NOT NULL UNIQUE,
+    recipe_id      TEXT NOT NULL,
+    value          TEXT NOT NULL,
+    notice         BOOLEAN NOT NULL,
+    published      TEXT NOT NULL DEFAULT '',
+    attempts       INTEGER NOT NULL DEFAULT 0,
+    next_at        TIMESTAMP NOT NULL,
+    error          TEXT,
+    claim_token    TEXT,
+    claim_holder   TEXT,
+    claimed_at     TIMESTAMP,
+    created_at     TIMESTAMP NOT NULL
+);
+CREATE INDEX completions_by_time ON completions (next_at);

@@ -1,0 +1,2 @@
+DROP TABLE completions;
+ALTER TABLE dispatches DROP COLUMN notice_source;
