@@ -23,9 +23,8 @@ pub(super) async fn completions(what: Completions) -> Result<(), Failure> {
 
 async fn list(db: &Database, which: OfRecipe, as_json: bool) -> Result<(), Failure> {
     let recipe = which.recipe;
-    let listed = db.read(move |conn| {
-        repository::completion_page(conn, recipe.as_ref().map(Recipe::as_str), 1, LISTED)
-    });
+    let listed = db
+        .read(move |conn| repository::completion_page(conn, recipe.as_ref().map(Recipe::as_str), 1, LISTED));
     let (views, total) = listed.await?;
     if as_json {
         println!("{}", views.iter().map(to_json).collect::<Value>());
@@ -41,9 +40,8 @@ async fn list(db: &Database, which: OfRecipe, as_json: bool) -> Result<(), Failu
 
 async fn retry(db: &Database, which: OfRecipe, as_json: bool) -> Result<(), Failure> {
     let (recipe, now) = (which.recipe, CLOCK().naive_utc());
-    let retried = db.write(move |conn| {
-        repository::retry_completions(conn, recipe.as_ref().map(Recipe::as_str), now)
-    });
+    let retried =
+        db.write(move |conn| repository::retry_completions(conn, recipe.as_ref().map(Recipe::as_str), now));
     let retried = retried.await?;
     if as_json {
         println!("{}", json!({"retried": retried}));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::progress::Progress;
 use super::{CLOCK, Failure, load_config, open_database, quiet_logs};
-use crate::consumer::{Delivery, Verdict};
 use crate::completion::{self, Relay};
+use crate::consumer::{Delivery, Verdict};
 use crate::domain::{NotificationStatus, Source};
 use crate::message::{self, Message};
 use crate::policy::Tenants;
@@ -52,7 +52,9 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
 
 /// What follows the end of the dispatch, if it has one; what cannot be done now is left to a worker.
 async fn complete(setup: completion::Setup, judgement: &Judgement) {
-    let Some(dispatch) = judgement.dispatch else { return };
+    let Some(dispatch) = judgement.dispatch else {
+        return;
+    };
     if let Err(error) = Relay::new(setup).complete(dispatch).await {
         eprintln!("Its completion is pending, for a running worker: {error}");
     }

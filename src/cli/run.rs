@@ -83,7 +83,8 @@ pub(super) async fn run() -> Result<(), Failure> {
     ready.send_replace(true);
     let completing = Completing::start(&config, &db, &live).await;
     let worked = work(config, source, db, (templates, tenants, relays, live), &shutdown).await;
-    completing.end().await;
+    let now = shutdown.now().clone();
+    now.run_until_cancelled(completing.end()).await;
     telling.end().await;
     worked
 }
@@ -136,7 +137,9 @@ impl Completing {
     async fn end(self) {
         self.stop.cancel();
         if self.relay.await.is_err() {
-            tracing::error!("the relay of completions ended unexpectedly; what is pending is done after the next start");
+            tracing::error!(
+                "the relay of completions ended unexpectedly; what is pending is done after the next start"
+            );
         }
     }
 }

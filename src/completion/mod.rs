@@ -94,8 +94,7 @@ pub enum Unfinished {
 }
 
 /// Finalises the bundle of a dispatch that was closed. It may be asked again for one that is finalised already.
-pub type Finalise =
-    Arc<dyn Fn(DispatchId) -> BoxFuture<'static, Result<Bundled, Unfinished>> + Send + Sync>;
+pub type Finalise = Arc<dyn Fn(DispatchId) -> BoxFuture<'static, Result<Bundled, Unfinished>> + Send + Sync>;
 
 /// Where nothing is stored.
 pub fn nothing_stored() -> Finalise {

@@ -46,8 +46,12 @@ impl Relay {
             }
             Err(failed) => {
                 metrics.completion("failed");
-                tracing::warn!(dispatch.id = row.dispatch_id, error = failed.error, attempts = row.attempts + 1,
-                    "a completion is not done yet; it is tried again");
+                tracing::warn!(
+                    dispatch.id = row.dispatch_id,
+                    error = failed.error,
+                    attempts = row.attempts + 1,
+                    "a completion is not done yet; it is tried again"
+                );
                 self.postpone(row, token, &failed).await;
                 Err(failed.error)
             }

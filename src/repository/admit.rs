@@ -11,7 +11,9 @@ use super::fresh::NewNotification;
 use super::insert::insert_new;
 use super::lease::Claim;
 use super::schema::{dispatches, participants};
-use crate::domain::{Addressee, Audience, Cooldown, DispatchId, DispatchStatus, EventId, OrderId, Source, TenantId};
+use crate::domain::{
+    Addressee, Audience, Cooldown, DispatchId, DispatchStatus, EventId, OrderId, Source, TenantId,
+};
 
 /// A message about to be accepted.
 #[derive(Debug, Clone)]

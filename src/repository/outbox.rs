@@ -15,7 +15,11 @@ use super::schema::{completions, dispatches};
 use crate::domain::{DispatchId, DispatchStatus, NotificationStatus, recipe_id};
 
 /// What stands as it is in an id within a URL (RFC 3986, 2.3).
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Longest id within a URL, in characters: a pipeline's may be as long as its message.
 const MAX_ID: usize = 255;
@@ -78,12 +82,7 @@ pub(super) fn closed(
 }
 
 /// What the notice will say, as far as it is known now.
-fn value(
-    closed: &Closed,
-    id: &str,
-    (status, counts): (DispatchStatus, &Counts),
-    at: NaiveDateTime,
-) -> Value {
+fn value(closed: &Closed, id: &str, (status, counts): (DispatchStatus, &Counts), at: NaiveDateTime) -> Value {
     json!({
         "bundle_ref": {"bundle_id": id, "primary_url": primary_url(closed)},
         "metadata": {
@@ -104,7 +103,10 @@ fn primary_url(closed: &Closed) -> String {
     }
     let (what, id) = match &closed.order_id {
         Some(order) => ("orders", order.clone()),
-        None => ("pipelines", pipeline(closed).unwrap_or_else(|| closed.kind.clone())),
+        None => (
+            "pipelines",
+            pipeline(closed).unwrap_or_else(|| closed.kind.clone()),
+        ),
     };
     let id: String = id.chars().take(MAX_ID).collect();
     format!("herald://{what}/{}", utf8_percent_encode(&id, ENCODED))
@@ -134,7 +136,11 @@ mod tests {
     #[rstest]
     #[case(closed("UPDATED", Some(7), None, "{}"), "event.updated", "herald://events/7")]
     #[case(closed("CREATED", Some(7), None, "{}"), "event.created", "herald://events/7")]
-    #[case(closed("CANCELLED", Some(7), None, "{}"), "event.cancelled", "herald://events/7")]
+    #[case(
+        closed("CANCELLED", Some(7), None, "{}"),
+        "event.cancelled",
+        "herald://events/7"
+    )]
     #[case(
         closed("order.status.updated", None, Some("a/b ü"), "{}"),
         "order.status.updated",

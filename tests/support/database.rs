@@ -59,6 +59,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    completions (completion_key) {
+        completion_key -> Text,
+        recipe_id -> Text,
+        notice -> Bool,
+        attempts -> Integer,
+        error -> Nullable<Text>,
+    }
+}
+
 /// Which kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -344,6 +354,22 @@ impl TestDatabase {
         connected!(self.kind, &self.address, conn => {
             table.order((created_at, id)).select(Dispatch::as_select()).load(conn).unwrap()
         })
+    }
+
+    /// The outbox: keys, whether a notice is due, tries, the last error.
+    pub fn pending(&self) -> Vec<(String, bool, i32, Option<String>)> {
+        use completions::{attempts, completion_key, error, notice, table};
+        connected!(self.kind, &self.address, conn => {
+            table.order(completion_key).select((completion_key, notice, attempts, error)).load(conn).unwrap()
+        })
+    }
+
+    /// Waits until the outbox is empty.
+    pub async fn wait_completed(&self) {
+        until("an empty outbox", Duration::from_mins(1), async || {
+            self.pending().is_empty().then_some(())
+        })
+        .await;
     }
 
     /// The only dispatch.

@@ -1,0 +1,72 @@
+//! kill -9 between each two steps of the completion order: every notice comes at least once, and in the end the
+//! outbox is empty. `HERALD_KILLS` says how often at each point.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rstest::rstest;
+use serde_json::json;
+
+use crate::support::database::{Kind, TestDatabase};
+use crate::support::notices::{Sqs, Topic, aws};
+use crate::support::rabbit::Rabbit;
+use crate::support::worker::Settings;
+
+/// For the end of a worker at its point.
+const LIMIT: Duration = Duration::from_mins(1);
+
+fn kills() -> usize {
+    let said = std::env::var("HERALD_KILLS").ok();
+    said.map_or(3, |n| n.parse().expect("HERALD_KILLS is a number"))
+}
+
+#[rstest]
+#[case("completion-closed", Kind::Sqlite)]
+#[case("completion-claimed", Kind::Postgres)]
+#[case("completion-finalised", Kind::Mysql)]
+#[case("completion-hooked", Kind::Sqlite)]
+#[case("completion-published", Kind::Postgres)]
+#[case("completion-removed", Kind::Mysql)]
+#[tokio::test]
+async fn no_notice_is_lost(#[case] point: &str, #[case] kind: Kind) {
+    let (db, rabbit, sqs, topic) = (
+        TestDatabase::new(kind),
+        Rabbit::new().await,
+        Sqs::new().await,
+        Topic::new().await,
+    );
+    db.add_people(7, 2);
+    let settings = aws(Settings::new(&db, &rabbit))
+        .set("LEASE", "2s")
+        .set("OC_SQS_QUEUE_URL", &sqs.url)
+        .set("COMPLETIONS_EXCHANGE", &topic.exchange);
+    let ending = settings.clone().set("FAILPOINTS", format!("{point}=return"));
+    for killed in 1..=kills() {
+        // Each start is another kill: what the one before left is taken up, and ends it again.
+        let mut worker = ending.spawn();
+        rabbit_ready(&rabbit, killed).await;
+        rabbit.send(&json!({"type": "UPDATED", "event_id": 7})).await;
+        let status = worker.wait_exit(LIMIT).await;
+        assert!(!status.success(), "{point}: {status}");
+        assert_eq!(status.code(), None, "{point} was not reached: {status}");
+    }
+    let worker = settings.start().await;
+    db.wait_dispatches(kills(), &["completed"]).await;
+    db.wait_completed().await;
+    let bundles: BTreeSet<String> = db.dispatches().into_iter().map(|d| d.id).collect();
+    assert_eq!(bundles.len(), kills());
+    sqs.wait_all(&bundles).await;
+    topic.wait_all(&bundles).await;
+    worker.stop().await;
+    topic.remove().await;
+    rabbit.clean().await;
+}
+
+/// The queue has to be there before anything is published to it: the first worker makes it.
+async fn rabbit_ready(rabbit: &Rabbit, round: usize) {
+    if round > 1 {
+        return;
+    }
+    let queue = rabbit.broker.queue.clone();
+    crate::support::until("the queue", LIMIT, async || rabbit.ready(&queue).await).await;
+}
