@@ -22,6 +22,7 @@ const MAX_TEXT: usize = 300;
 pub struct SqsQueue {
     client: Client,
     url: Url,
+    fifo: bool,
 }
 
 impl SqsQueue {
@@ -29,6 +30,7 @@ impl SqsQueue {
     pub(super) async fn new(aws: &AwsConfig, url: &Url) -> Self {
         Self {
             client: crate::aws::sqs(aws).await,
+            fifo: url.path().rsplit('.').next() == Some("fifo"),
             url: url.clone(),
         }
     }
@@ -50,7 +52,7 @@ impl SqsQueue {
             .message_attributes("bundle_id", text(&bundle)?)
             .message_attributes("recipe_id", text(&notice.recipe_id)?)
             .message_attributes("completion_timestamp", text(&notice.completion_timestamp)?);
-        if self.url.path().ends_with(".fifo") {
+        if self.fifo {
             call = call
                 .message_group_id(&notice.recipe_id)
                 .message_deduplication_id(bundle);

@@ -30,7 +30,7 @@ pub enum Target {
     /// `OC_SQS_QUEUE_URL`
     Sqs(SqsQueue),
     /// `COMPLETIONS_EXCHANGE`
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
 }
 
 impl Target {
@@ -86,7 +86,7 @@ impl Targets {
             targets.push(Target::Sqs(SqsQueue::new(aws, url).await));
         }
         if let Some(exchange) = &config.exchange {
-            targets.push(Target::Exchange(Exchange::new(broker, exchange)));
+            targets.push(Target::Exchange(Box::new(Exchange::new(broker, exchange))));
         }
         Self(targets)
     }

@@ -13,7 +13,7 @@ use crate::repository::{self, Completion};
 const FINALISE_LIMIT: Duration = Duration::from_mins(30);
 
 /// Between two signs of life; the claim of who gives none for five minutes is lost.
-const RENEW: Duration = Duration::from_secs(60);
+const RENEW: Duration = Duration::from_mins(1);
 
 /// Before the ledger is asked again for what it did not take.
 const PAUSE: Duration = Duration::from_secs(1);

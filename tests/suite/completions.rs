@@ -133,7 +133,7 @@ async fn a_reopened_one_is_told_once(#[values(Kind::Sqlite, Kind::Postgres, Kind
         let mended = Arc::clone(&mended);
         move |event| {
             let refused = event.at == At::Rcpt
-                && event.recipient.starts_with("participant1@")
+                && event.recipient.starts_with("person1@")
                 && !mended.load(Ordering::Relaxed);
             refused.then_some(Action::Reply("550 5.1.1 no such user"))
         }

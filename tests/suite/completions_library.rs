@@ -183,9 +183,9 @@ async fn a_bundle_is_waited_for() {
 #[tokio::test]
 async fn a_claim_lapses(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)] kind: Kind) {
     let scene = Scene::new(kind).await;
-    let (begun, mut began) = watch::channel(false);
+    let (begin, mut began) = watch::channel(false);
     let hanging: Finalise = Arc::new(move |_| {
-        begun.send_replace(true);
+        begin.send_replace(true);
         Box::pin(std::future::pending())
     });
     let (id, one) = (scene.dispatch, scene.relay(hanging, Vec::new(), HOOK_LIMIT));
@@ -277,9 +277,9 @@ async fn closed_again_meanwhile(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mys
 #[tokio::test]
 async fn a_stopped_relay_holds_nothing() {
     let scene = Scene::new(Kind::Sqlite).await;
-    let (begun, mut began) = watch::channel(false);
+    let (begin, mut began) = watch::channel(false);
     let hanging: Finalise = Arc::new(move |_| {
-        begun.send_replace(true);
+        begin.send_replace(true);
         Box::pin(std::future::pending())
     });
     let stop = tokio_util::sync::CancellationToken::new();

@@ -20,7 +20,7 @@ use super::until;
 use super::worker::Settings;
 
 /// For a notice.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A notice as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub fn aws_shell(mut shell: Shell) -> Shell {
 pub struct Sqs {
     client: Client,
     name: String,
+    fifo: bool,
     pub url: String,
 }
 
@@ -89,6 +90,7 @@ impl Sqs {
             client: Client::from_conf(config),
             url: format!("{}/123456789012/{name}", endpoint().trim_end_matches('/')),
             name,
+            fifo,
         }
     }
 
@@ -100,7 +102,7 @@ impl Sqs {
 
     pub async fn create(&self) {
         let mut call = self.client.create_queue().queue_name(&self.name);
-        if self.name.ends_with(".fifo") {
+        if self.fifo {
             call = call.attributes(QueueAttributeName::FifoQueue, "true");
         }
         let created = call.send().await.unwrap();
