@@ -40,9 +40,12 @@ impl Description {
         let paths = value.get_mut("paths").and_then(Value::as_object_mut);
         for (path, item) in paths.into_iter().flatten() {
             let guarded = !path.starts_with("/health");
-            let operations = item.as_object_mut().into_iter().flat_map(Map::values_mut);
-            for operation in operations.filter_map(Value::as_object_mut) {
-                complete(operation, guarded);
+            let operations = item.as_object_mut().into_iter().flatten();
+            for (method, operation) in operations {
+                let Some(operation) = operation.as_object_mut() else {
+                    continue;
+                };
+                complete(operation, guarded, method == "post");
             }
         }
         value["components"]["securitySchemes"] = json!({"token": {
@@ -56,7 +59,7 @@ impl Description {
 type OpenApi31 = utoipa::openapi::OpenApi;
 
 /// Adds to one operation what its handler does not say.
-fn complete(operation: &mut Map<String, Value>, guarded: bool) {
+fn complete(operation: &mut Map<String, Value>, guarded: bool, changes: bool) {
     let parameters = operation.get("parameters").and_then(Value::as_array);
     let asks = parameters.is_some_and(|all| all.iter().any(|p| p["in"] != "path"));
     let has_body = operation.contains_key("requestBody");
@@ -67,6 +70,11 @@ fn complete(operation: &mut Map<String, Value>, guarded: bool) {
             asks || has_body,
         ),
         (401, "API_TOKEN is set, and this is not it", guarded),
+        (
+            403,
+            "a page of another origin asks, which HTTP_ALLOWED_ORIGINS does not name",
+            guarded && changes,
+        ),
         (413, "the body is too large", has_body),
         (415, "the body has to be JSON", has_body),
         (500, "a fault of Herald", true),

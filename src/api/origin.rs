@@ -1,5 +1,5 @@
-//! Whose page may open a WebSocket. Browsers let any page try, and say whose it is: a page of another origin would
-//! act with what the reader may do here. Programs say nothing, and a page of this very address is at home.
+//! Whose page may open a WebSocket or change something. Browsers let any page try, and say whose it is: a page of
+//! another origin would act with what the reader may do here. Programs say nothing, and a page of this very address is at home.
 
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};

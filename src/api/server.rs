@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::patient::Patient;
@@ -50,15 +53,25 @@ pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
     };
     while let Some(Some((stream, place))) = stop.run_until_cancelled(next()).await {
         let (service, stop) = (service.clone(), stop.clone());
-        tokio::spawn(async move {
-            converse(stream, service, stop).await;
-            drop(place);
-        });
+        tokio::spawn(converse(stream, service, Place(Arc::new(place)), stop));
     }
 }
 
-/// One connection, to its end. An upgraded one leaves here as soon as it is that.
-async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, stop: CancellationToken) {
+/// A connection's place among those that there may be; what outlives the conversation in HTTP keeps it.
+#[derive(Clone)]
+pub(super) struct Place(#[expect(dead_code, reason = "it is held, not read")] Arc<OwnedSemaphorePermit>);
+
+/// One connection, to its end. An upgraded one leaves here as soon as it is that, and takes its place along.
+async fn converse(
+    stream: TcpStream,
+    service: TowerToHyperService<Router>,
+    place: Place,
+    stop: CancellationToken,
+) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        service.call(request)
+    });
     let _ = stream.set_nodelay(true);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{RawQuery, State};
@@ -17,6 +18,7 @@ use super::Api;
 use super::auth;
 use super::origin;
 use super::problem::Problem;
+use super::server::Place;
 use crate::live::Subscription;
 use crate::metrics::Metrics;
 
@@ -43,6 +45,7 @@ pub(super) async fn live(
     State(api): State<Api>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
+    place: Option<Extension<Place>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     if !auth::brings_token(&api, &headers) && !auth::offers_token(&api, &headers, PROTOCOL) {
@@ -63,6 +66,7 @@ pub(super) async fn live(
         .read_buffer_size(BUFFER)
         .write_buffer_size(0);
     let answer = upgrade.on_upgrade(move |socket| async move {
+        let _place = place;
         let subscription = api.live.subscribe(since);
         let _counted = Counted::new(api.live.metrics().clone());
         drop(api);

@@ -154,3 +154,39 @@ async fn every_request_has_an_id() {
     assert!(!worker.log().contains("<one>"));
     stage.end(worker).await;
 }
+
+#[tokio::test]
+async fn pages_of_other_origins_change_nothing() {
+    let stage = Stage::new(Kind::Sqlite, Options::default()).await;
+    let settings = stage.settings();
+    let worker = settings
+        .set("HTTP_ALLOWED_ORIGINS", "https://gateway.example")
+        .start()
+        .await;
+    let body = serde_json::json!({"filter": {}, "limit": 1});
+    let own = worker.url("");
+    let home = own.trim_end_matches('/');
+    for (origin, expected) in [
+        ("https://evil.example", 403),
+        ("null", 403),
+        (home, 200),
+        ("https://gateway.example", 200),
+    ] {
+        let request = reqwest::Client::new()
+            .post(worker.url("/api/v1/replays"))
+            .header("Origin", origin)
+            .json(&body);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), expected, "{origin}");
+        if expected == 403 {
+            let problem: Value = answer.json().await.expect("JSON");
+            assert_eq!(problem["status"], 403, "{problem}");
+        }
+    }
+    // To look is not to change; what may be read is the browser's to say.
+    let look = reqwest::Client::new()
+        .get(worker.url("/api/v1/dispatches"))
+        .header("Origin", "https://evil.example");
+    assert_eq!(look.send().await.expect("an answer").status(), 200);
+    stage.end(worker).await;
+}

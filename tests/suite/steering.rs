@@ -99,6 +99,84 @@ async fn a_cancelled_one_ends(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql
     stage.end(worker).await;
 }
 
+/// Who is put back to work after a cancel is mailed, and nobody else is read on.
+#[rstest]
+#[tokio::test]
+async fn a_retry_of_a_cancelled_one_mails_nobody_else(
+    #[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)] kind: Kind,
+) {
+    let refusing = Options::default().script(|event| match event.at {
+        At::Rcpt if event.recipient.starts_with("perm") => None,
+        At::Dot => Some(Action::Delay(Duration::from_millis(20))),
+        _ => None,
+    });
+    let stage = Stage::new(kind, refusing).await;
+    stage.db.add_numbered(7, "perm", 1);
+    stage.db.add_people(7, PEOPLE);
+    let settings = stage.settings().set("SMTP_CONNECTIONS", 2).set("BATCH_SIZE", 20);
+    let worker = settings.set("IN_FLIGHT", 20).start().await;
+    let id = under_way(&stage).await;
+    stage.db.wait_count("failed", 1).await;
+    shell(&stage).herald(&["cancel", &id]).await.done();
+    stage.db.wait_dispatches(1, &["cancelled"]).await;
+    let (rows, mailed) = (stage.db.rows().len(), stage.smtp.messages().len());
+    assert!(rows < PEOPLE, "all pages were read before it was cancelled");
+    let failed = stage.db.rows().into_iter().find(|row| row.status == "failed");
+    let failed = failed.expect("a failed one").id.to_string();
+    let said = shell(&stage).herald(&["retry", "--notification", &failed]).await;
+    said.done();
+    let closed = ["cancelled", "partial", "failed", "completed"];
+    until("its second try", LIMIT, async || {
+        let tries = stage
+            .smtp
+            .attempts()
+            .iter()
+            .filter(|a| a.to.starts_with("perm"))
+            .count();
+        (tries == 2 && closed.contains(&stage.db.dispatch().status.as_str())).then_some(())
+    })
+    .await;
+    assert_eq!(stage.db.rows().len(), rows, "further pages were read");
+    assert_eq!(stage.smtp.messages().len(), mailed, "somebody else was mailed");
+    stage.end(worker).await;
+}
+
+/// A wish that came too late does not strike a later retry.
+#[tokio::test]
+async fn a_wish_does_not_outlive_the_close() {
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let options = Options::default().script(move |event| {
+        (event.at == At::Dot && event.recipient.starts_with("last")).then(|| Action::Until(gate.clone()))
+    });
+    let stage = Stage::new(Kind::Sqlite, options).await;
+    stage.db.add_numbered(7, "perm", 1);
+    stage.db.add_numbered(7, "last", 1);
+    let worker = stage.settings().start().await;
+    stage
+        .rabbit
+        .send(&json!({"type": "UPDATED", "event_id": 7}))
+        .await;
+    stage.db.wait_count("failed", 1).await;
+    // As a wish that is written while the last outcome is on its way.
+    open.send_replace(true);
+    stage.db.wait_dispatches(1, &["partial"]).await;
+    stage.db.execute("UPDATE dispatches SET wanted = 'cancelled'");
+    let id = stage.db.dispatch().id;
+    shell(&stage).herald(&["retry", "--dispatch", &id]).await.done();
+    until("its second try", LIMIT, async || {
+        let tries = stage
+            .smtp
+            .attempts()
+            .iter()
+            .filter(|a| a.to.starts_with("perm"))
+            .count();
+        (tries == 2).then_some(())
+    })
+    .await;
+    stage.db.wait_dispatches(1, &["partial"]).await;
+    stage.end(worker).await;
+}
+
 /// A wish counts for whoever takes the dispatch over.
 #[tokio::test]
 async fn a_wish_outlives_its_worker() {

@@ -183,6 +183,8 @@ fn messages_without_tenant_are_the_roots() {
     let weights = [weight(None), weight(Some("acme")), weight(Some("other"))];
     assert_eq!(weights.map(|w| w.to_string()), ["3", "2", "3"]);
     assert_eq!(Site::new().tenants(later()).weight(None).to_string(), "1");
+    let disabled = Site::with(&[("notifications/config.json", r#"{"enabled": false, "weight": 5}"#)]);
+    assert_eq!(disabled.tenants(later()).weight(None).to_string(), "1");
 }
 
 #[test]
