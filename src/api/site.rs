@@ -62,6 +62,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "icon.svg": SVG,
         "api.js": SCRIPT,
         "chart.js": SCRIPT,
+        "completions.js": SCRIPT,
         "deadletters.js": SCRIPT,
         "dialogs.js": SCRIPT,
         "dispatch.js": SCRIPT,

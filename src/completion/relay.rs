@@ -83,11 +83,14 @@ impl Relay {
         self.setup.targets.close().await;
     }
 
-    /// Completes one dispatch that was just closed. `Ok(false)`: there is nothing to do, or somebody else is at it.
+    /// Completes one dispatch that was closed, now. `Ok(false)`: there is nothing to do, or somebody else is at it.
     pub async fn complete(&self, dispatch: DispatchId) -> Result<bool, String> {
-        let id = dispatch.to_string();
-        let due = self.due(usize::MAX).await.map_err(|e| e.to_string())?;
-        let Some(row) = due.into_iter().find(|row| row.dispatch_id == id) else {
+        let now = self.now();
+        let found = self
+            .setup
+            .db
+            .read(move |conn| repository::completion_of(conn, dispatch, now, repository::is_dead));
+        let Some(row) = found.await.map_err(|e| e.to_string())? else {
             return Ok(false);
         };
         let Some(token) = self.claim(&row).await.map_err(|e| e.to_string())? else {

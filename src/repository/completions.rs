@@ -17,6 +17,9 @@ type Backend = <AnyConnection as Connection>::Backend;
 /// How long a claim that is not renewed counts.
 const CLAIM: TimeDelta = TimeDelta::minutes(5);
 
+/// Rows looked at in one round.
+const ROUND: i64 = 1_000;
+
 /// No next time is further off; one that is comes from a clock that was set back.
 const LONGEST: TimeDelta = TimeDelta::minutes(10);
 
@@ -73,13 +76,33 @@ pub fn completions_due(
         )
         .order((completions::next_at, completions::dispatch_id))
         .select(Completion::as_select())
-        .limit(1_000)
+        .limit(ROUND)
         .load(conn)?;
-    let free = |row: &Completion| match (&row.claim_holder, row.claimed_at) {
+    let free = due.into_iter().filter(|row| is_free(row, now, &gone));
+    Ok(free.take(limit).collect())
+}
+
+/// The row of one dispatch, whether it is due or not; none where there is none, or somebody is at it.
+pub fn completion_of(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    now: NaiveDateTime,
+    gone: impl Fn(&str) -> bool,
+) -> Result<Option<Completion>, DbError> {
+    let now = schedule_time(conn, now)?;
+    let row: Option<Completion> = completions::table
+        .filter(completions::dispatch_id.eq(dispatch.to_string()))
+        .select(Completion::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row.filter(|row| is_free(row, now, &gone)))
+}
+
+fn is_free(row: &Completion, now: NaiveDateTime, gone: impl Fn(&str) -> bool) -> bool {
+    match (&row.claim_holder, row.claimed_at) {
         (Some(holder), Some(at)) => at < now - CLAIM || at > set_back(now) || gone(holder),
         _ => true,
-    };
-    Ok(due.into_iter().filter(free).take(limit).collect())
+    }
 }
 
 /// Claims a row that still looks as `seen`; false: somebody was faster.

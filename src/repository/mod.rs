@@ -50,8 +50,9 @@ pub use browse::{
 pub use clock::schedule_time;
 pub use closing::{Counts, End, Parking, counts, counts_of, finish, park};
 pub use completions::{
-    Completion, CompletionView, claim_completion, completion_done, completion_failed, completion_page,
-    completion_released, completions_due, completions_pending, renew_completion, retry_completions,
+    Completion, CompletionView, claim_completion, completion_done, completion_failed, completion_of,
+    completion_page, completion_released, completions_due, completions_pending, renew_completion,
+    retry_completions,
 };
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;

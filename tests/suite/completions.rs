@@ -293,6 +293,51 @@ async fn who_is_away_is_told_later(#[values(Kind::Sqlite, Kind::Postgres, Kind::
     rabbit.clean().await;
 }
 
+/// What was closed before the outbox was there is not told when it is reopened; what was not is.
+#[rstest]
+#[tokio::test]
+async fn an_upgrade_floods_nobody(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)] kind: Kind) {
+    let nobody = Options::default().at(At::Rcpt, Action::Reply("550 5.1.1 no such user"));
+    let stage = Stage::new(kind, nobody).await;
+    stage.db.add_people(7, 2);
+    let worker = stage.settings().start().await;
+    stage.rabbit.send(&message()).await;
+    let old = stage.db.wait_closed().await.id;
+    stage.db.wait_completed().await;
+    worker.stop().await;
+    let away = stage.settings().set("SMTP_PORT", 1).set("PARK_AFTER", "1s");
+    let worker = away.start().await;
+    stage.rabbit.send(&message()).await;
+    let open = until("a dispatch that waits", LIMIT, async || {
+        let all = stage.db.dispatches();
+        all.into_iter().find(|d| d.id != old && d.status == "waiting")
+    })
+    .await
+    .id;
+    worker.stop().await;
+
+    stage.db.execute("DROP TABLE completions");
+    stage
+        .db
+        .execute("ALTER TABLE dispatches DROP COLUMN notice_source");
+    stage
+        .db
+        .execute("DELETE FROM __diesel_schema_migrations WHERE version = '20261126000006'");
+    let shell = Shell::new().set("DATABASE_URL", stage.db.url());
+    assert!(shell.herald(&["migrate"]).await.done().contains("20261126000006"));
+    assert_eq!(stage.db.pending(), []);
+    shell.herald(&["retry", "--dispatch", &old]).await.done();
+    for id in [&old, &open] {
+        shell.herald(&["cancel", id]).await.done();
+    }
+    let row = |id: &str, notice| {
+        let key = format!("sqs_notifications:pending:event.updated:{id}");
+        (key, notice, 0, None)
+    };
+    assert_eq!(stage.db.pending(), [row(&old, false), row(&open, true)]);
+    stage.rabbit.clean().await;
+}
+
 /// An exchange that is missing is created, and so is one that went while the worker ran.
 #[tokio::test]
 async fn an_exchange_comes_back() {

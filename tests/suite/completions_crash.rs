@@ -42,13 +42,20 @@ async fn no_notice_is_lost(#[case] point: &str, #[case] kind: Kind) {
         .set("COMPLETIONS_EXCHANGE", &topic.exchange);
     let ending = settings.clone().set("FAILPOINTS", format!("{point}=return"));
     for killed in 1..=kills() {
-        // Each start is another kill: what the one before left is taken up, and ends it again.
+        // What the kill before left is taken up, and may end the next worker as well.
         let mut worker = ending.spawn();
-        rabbit_ready(&rabbit, killed).await;
+        queue_is_there(&rabbit).await;
         rabbit.send(&json!({"type": "UPDATED", "event_id": 7})).await;
         let status = worker.wait_exit(LIMIT).await;
         assert!(!status.success(), "{point}: {status}");
         assert_eq!(status.code(), None, "{point} was not reached: {status}");
+        if killed % 2 == 0 {
+            // The next kill meets an empty outbox.
+            let worker = settings.start().await;
+            db.wait_dispatches(killed, &["completed"]).await;
+            db.wait_completed().await;
+            worker.stop().await;
+        }
     }
     let worker = settings.start().await;
     db.wait_dispatches(kills(), &["completed"]).await;
@@ -62,11 +69,8 @@ async fn no_notice_is_lost(#[case] point: &str, #[case] kind: Kind) {
     rabbit.clean().await;
 }
 
-/// The queue has to be there before anything is published to it: the first worker makes it.
-async fn rabbit_ready(rabbit: &Rabbit, round: usize) {
-    if round > 1 {
-        return;
-    }
-    let queue = rabbit.broker.queue.clone();
-    crate::support::until("the queue", LIMIT, async || rabbit.ready(&queue).await).await;
+/// Before anything is published to it: the first worker makes it.
+async fn queue_is_there(rabbit: &Rabbit) {
+    let queue = &rabbit.broker.queue;
+    crate::support::until("the queue", LIMIT, async || rabbit.ready(queue).await).await;
 }

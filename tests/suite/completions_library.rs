@@ -49,18 +49,7 @@ impl Scene {
         };
         let db = Database::new(&DatabaseConfig { target, echo: false }).expect("a database");
         let dispatch = seen.dispatch().id.parse().expect("an id");
-        let scene = Self { seen, db, dispatch };
-        scene.due().await;
-        scene
-    }
-
-    /// Whatever waits is due.
-    async fn due(&self) {
-        let now = Utc::now().naive_utc();
-        let retried = self
-            .db
-            .write(move |conn| repository::retry_completions(conn, None, now));
-        assert_eq!(retried.await.expect("it is written"), 1);
+        Self { seen, db, dispatch }
     }
 
     fn relay(
@@ -154,7 +143,6 @@ async fn a_bundle_is_waited_for() {
         0,
         "no hook before the bundle"
     );
-    scene.due().await;
     let bundled = Bundled {
         resources_count: 3,
         storage_key: Some("data/bundles/x/resources".into()),
@@ -183,14 +171,14 @@ async fn a_bundle_is_waited_for() {
 #[tokio::test]
 async fn a_claim_lapses(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)] kind: Kind) {
     let scene = Scene::new(kind).await;
-    let (begin, mut began) = watch::channel(false);
+    let (tell, mut begun) = watch::channel(false);
     let hanging: Finalise = Arc::new(move |_| {
-        begin.send_replace(true);
+        tell.send_replace(true);
         Box::pin(std::future::pending())
     });
     let (id, one) = (scene.dispatch, scene.relay(hanging, Vec::new(), HOOK_LIMIT));
     let task = tokio::spawn(async move { one.complete(id).await });
-    began.wait_for(|began| *began).await.expect("it begins");
+    begun.wait_for(|begun| *begun).await.expect("it begins");
     let (kept, hook) = keeping();
     let other = scene.relay(nothing_stored(), vec![hook], HOOK_LIMIT);
     assert_eq!(
@@ -277,15 +265,15 @@ async fn closed_again_meanwhile(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mys
 #[tokio::test]
 async fn a_stopped_relay_holds_nothing() {
     let scene = Scene::new(Kind::Sqlite).await;
-    let (begin, mut began) = watch::channel(false);
+    let (tell, mut begun) = watch::channel(false);
     let hanging: Finalise = Arc::new(move |_| {
-        begin.send_replace(true);
+        tell.send_replace(true);
         Box::pin(std::future::pending())
     });
     let stop = tokio_util::sync::CancellationToken::new();
     let relay = scene.relay(hanging, Vec::new(), HOOK_LIMIT);
     let task = tokio::spawn(relay.run(stop.clone()));
-    began.wait_for(|began| *began).await.expect("it begins");
+    begun.wait_for(|begun| *begun).await.expect("it begins");
     stop.cancel();
     task.await.expect("no panic");
     let next = scene.relay(nothing_stored(), Vec::new(), HOOK_LIMIT);

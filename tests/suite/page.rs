@@ -257,6 +257,39 @@ async fn a_dead_letter_is_replayed_and_another_dropped(#[values(None, Some(TOKEN
 
 #[rstest]
 #[tokio::test]
+async fn who_could_not_be_told_is_shown(#[values(None, Some(TOKEN))] token: Option<&str>) {
+    let stage = Stage::new(Kind::Sqlite, Options::default()).await;
+    stage.db.add_people(3, 1);
+    let Some((worker, browser)) = opened(&stage, token, "completions").await else {
+        return stage.rabbit.clean().await;
+    };
+    browser.wait_text("main", "Nothing is pending").await;
+    stage
+        .rabbit
+        .send(&json!({"type": "UPDATED", "event_id": 3}))
+        .await;
+    let id = stage.db.wait_closed().await.id;
+    stage.db.wait_completed().await;
+    // Far from due, with what a target might have said.
+    let key = format!("sqs_notifications:pending:event.updated:{id}");
+    stage.db.execute(&format!(
+        "INSERT INTO completions (completion_key, dispatch_id, recipe_id, value, notice, attempts, next_at, error, created_at) \
+         SELECT '{key}', id, 'event.updated', '{{}}', 1, 4, datetime('now', '+5 minutes'), '{}', closed_at FROM dispatches",
+        HOSTILE.replace('\'', "''")
+    ));
+    browser.press_words("Look again").await;
+    browser.wait_text("main", &id).await;
+    browser.wait_text("main .error-text", HOSTILE).await;
+    assert_eq!(
+        browser.eval("return document.querySelector('main img')").await,
+        Value::Null
+    );
+    closed(browser, token).await;
+    stage.end(worker).await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn the_other_views(#[values(None, Some(TOKEN))] token: Option<&str>) {
     let stage = Stage::new(Kind::Sqlite, Options::default()).await;
     stage.db.add(5, &[("ann@example.com", "Ann")]);

@@ -6,6 +6,7 @@ import { h, morphChildren } from './dom.js';
 import * as live from './live.js';
 import { failure, loading, stale } from './parts.js';
 import { hear } from './progress.js';
+import * as completions from './completions.js';
 import * as deadLetters from './deadletters.js';
 import * as dispatch from './dispatch.js';
 import * as dispatches from './dispatches.js';
@@ -18,8 +19,8 @@ import * as tenant from './tenant.js';
 import * as tenants from './tenants.js';
 
 const NAV = [['', 'Overview'], ['dispatches', 'Dispatches'], ['notifications', 'Notifications'], ['dead-letters', 'Dead letters'],
-  ['relays', 'Relays'], ['tenants', 'Tenants'], ['templates', 'Templates']];
-const LISTS = { '': overview, dispatches, notifications, 'dead-letters': deadLetters, relays, tenants, templates };
+  ['completions', 'Completions'], ['relays', 'Relays'], ['tenants', 'Tenants'], ['templates', 'Templates']];
+const LISTS = { '': overview, dispatches, notifications, 'dead-letters': deadLetters, completions, relays, tenants, templates };
 const ONES = { dispatches: dispatch, notifications: notification, tenants: tenant, templates };
 const LINK = { connecting: 'Connecting', locked: 'Locked', live: 'Live', polling: 'Every 5 s' };
 const LINK_TITLE = {

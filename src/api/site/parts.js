@@ -121,3 +121,4 @@ export const TYPES = ['CREATED', 'UPDATED', 'CANCELLED', 'order.created', 'order
 export const CHANNELS = ['email', 'slack'];
 export const REASONS = ['invalid-json', 'unknown-type', 'invalid-field', 'too-large', 'message-id-conflict', 'tenant-config',
   'exhausted'];
+export const RECIPES = TYPES.map((type) => (type.includes('.') ? type : type === type.toUpperCase() ? `event.${type.toLowerCase()}` : `pipeline.${type}`));
