@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::task::JoinSet;
 
 use super::Notice;
 use crate::domain::one_line;
@@ -38,21 +39,28 @@ impl HookError {
     }
 }
 
-/// Runs all, in order; each on a task of its own, which is cut off after `limit` and may panic.
+/// `work` on a task of its own, which may panic, and is cut off after `limit` or when nobody waits for it any more.
+pub(super) async fn apart<T: Send + 'static>(
+    limit: Duration,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, String> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    match tokio::time::timeout(limit, task.join_next()).await {
+        Ok(Some(Ok(done))) => Ok(done),
+        Ok(_) => Err("it panicked".to_owned()),
+        Err(_) => Err(format!("not done within {} s", limit.as_secs_f64())),
+    }
+}
+
+/// Runs all, in order. What one of them does stops no other.
 pub(super) async fn run(hooks: &[Arc<dyn CompletionHook>], notice: &Arc<Notice>, limit: Duration) {
     for hook in hooks {
-        let mut task = tokio::spawn({
-            let (hook, notice) = (Arc::clone(hook), Arc::clone(notice));
-            async move { hook.completed(&notice).await }
-        });
-        let why = match tokio::time::timeout(limit, &mut task).await {
-            Ok(Ok(Ok(()))) => continue,
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(_)) => "it panicked".to_owned(),
-            Err(_) => {
-                task.abort();
-                format!("not done within {} s", limit.as_secs_f64())
-            }
+        let (own, given) = (Arc::clone(hook), Arc::clone(notice));
+        let why = match apart(limit, async move { own.completed(&given).await }).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(why) => why,
         };
         tracing::error!(dispatch.id = %notice.bundle_id, hook = hook.name(), error = why, "a completion hook failed");
     }

@@ -69,7 +69,9 @@ impl Relay {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(ROUND) => {}
-                Some(_) = tasks.join_next() => {}
+                Some(ended) = tasks.join_next() => if ended.is_err() {
+                    tracing::error!("the work on a completion ended unexpectedly; it is taken up again in some minutes");
+                },
             }
         }
         let last = async {

@@ -79,15 +79,14 @@ impl Relay {
     /// `Ok(Err(…))`: it never will be, and the notice says so.
     async fn finalise(&self, row: &Completion) -> Result<Result<Bundled, Unfinished>, Unfinished> {
         let dispatch = row.dispatch().map_err(|e| Unfinished::NotYet(e.to_string()))?;
-        let finalised = tokio::time::timeout(FINALISE_LIMIT, (self.setup.finalise)(dispatch)).await;
-        match finalised {
+        match hook::apart(FINALISE_LIMIT, (self.setup.finalise)(dispatch)).await {
             Ok(Ok(bundled)) => Ok(Ok(bundled)),
             Ok(Err(never @ Unfinished::Never(_))) => {
                 tracing::error!(dispatch.id = %dispatch, error = %never, "a bundle is not complete");
                 Ok(Err(never))
             }
             Ok(Err(not_yet)) => Err(not_yet),
-            Err(_) => Err(Unfinished::NotYet("it takes too long".to_owned())),
+            Err(why) => Err(Unfinished::NotYet(why)),
         }
     }
 

@@ -138,6 +138,10 @@ async fn a_bundle_is_waited_for() {
     let pending = scene.seen.pending();
     // The command's own try was the first.
     assert_eq!((pending[0].2, pending[0].3.as_deref()), (2, Some(error)));
+    let panicking: Finalise = Arc::new(|_| Box::pin(async { panic!("a storage's own doing") }));
+    let relay = scene.relay(panicking, vec![Arc::clone(&hook)], HOOK_LIMIT);
+    let error = "the bundle cannot be finalised yet: it panicked";
+    assert_eq!(relay.complete(scene.dispatch).await, Err(error.to_owned()));
     assert_eq!(
         kept.lock().expect("no panic").len(),
         0,
