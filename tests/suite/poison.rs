@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::mailed::surplus;
+use crate::support::notices::Topic;
 use crate::support::rabbit::{Rabbit, header};
 use crate::support::smtp::{Action, At, Options, SmtpServer};
 use crate::support::until;
@@ -114,7 +115,11 @@ async fn a_message_that_ends_the_process_is_dead_lettered() {
     let (db, rabbit) = (TestDatabase::new(Kind::Sqlite), declared().await);
     let smtp = SmtpServer::start(Options::default().at(At::Greeting, Action::Hang)).await;
     db.add_people(7, 3);
-    let settings = Settings::new(&db, &rabbit).relay(&smtp).set("LEASE", 2);
+    let topic = Topic::new().await;
+    let settings = Settings::new(&db, &rabbit)
+        .relay(&smtp)
+        .set("LEASE", 2)
+        .set("COMPLETIONS_EXCHANGE", &topic.exchange);
     let body = json!({"type": "UPDATED", "event_id": 7});
     rabbit.send(&body).await;
     for _ in 0..5 {
@@ -139,6 +144,11 @@ async fn a_message_that_ends_the_process_is_dead_lettered() {
         .and_then(|h| h.inner().get("x-herald-attempts"));
     assert_eq!(attempts, Some(&AMQPValue::LongLongInt(5)));
     assert!(db.rows().iter().all(|row| row.status == "failed"));
+    let told = topic.next().await.json();
+    let how = (&told["metadata"]["status"], &told["metadata"]["failed"]);
+    assert_eq!(how, (&json!("failed"), &json!(db.rows().len())));
+    db.wait_completed().await;
+    topic.remove().await;
     worker.stop().await;
     assert_eq!(rabbit.ready(&rabbit.broker.queue).await, Some(0));
     rabbit.clean().await;
