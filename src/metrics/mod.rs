@@ -191,6 +191,8 @@ mod tests {
         metrics.ask_in_flight(|| 7);
         metrics.suppressed(Suppression::Muted);
         metrics.dispatches_open(DispatchStatus::Waiting, 2);
+        metrics.completions_pending(4);
+        metrics.completion("noticed");
         let text = metrics.render();
         for line in [
             "herald_notifications_total{channel=\"email\",status=\"sent\"} 3",
@@ -202,11 +204,13 @@ mod tests {
             "herald_in_flight 7",
             "herald_suppressed_total{reason=\"muted\"} 1",
             "herald_dispatch_open{status=\"waiting\"} 2",
+            "herald_completions_pending 4",
+            "herald_completions_total{result=\"noticed\"} 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
         assert!(
-            !text.contains("pending") && !text.contains("code=\"7\""),
+            !text.contains("status=\"pending\"") && !text.contains("code=\"7\""),
             "{text}"
         );
         assert!(
