@@ -1,0 +1,74 @@
+//! Reads e-mails back out of a bundle, a page at a time and each e-mail as it comes.
+
+use std::io;
+use std::pin::Pin;
+
+use async_compression::tokio::bufread::GzipDecoder;
+use bytes::BytesMut;
+use futures_util::TryStreamExt;
+use tokio::io::{AsyncBufRead, BufReader};
+use tokio_util::io::StreamReader;
+
+use super::is_page;
+use super::mbox::{MboxReader, message_id_of};
+use crate::domain::{Channel, DispatchId};
+use crate::repository;
+use crate::storage::{BundleId, StorageError, Store};
+
+/// Longest resource that is read whole, in bytes.
+const MAX_WHOLE: usize = 16 * 1024 * 1024;
+
+/// The e-mails of one page.
+pub type Emails = MboxReader<Pin<Box<dyn AsyncBufRead + Send>>>;
+
+/// The e-mails of the page `name`.
+///
+/// # Errors
+/// What the storage says.
+pub async fn emails(store: &Store, bid: &BundleId, name: &str) -> Result<Emails, StorageError> {
+    let packed = StreamReader::new(store.read(bid, name).await?);
+    let unpacked = BufReader::with_capacity(64 * 1024, GzipDecoder::new(packed));
+    Ok(MboxReader::new(Box::pin(unpacked)))
+}
+
+/// A small resource.
+///
+/// # Errors
+/// What the storage says, and what is too large.
+pub async fn read_whole(store: &Store, bid: &BundleId, name: &str) -> Result<Vec<u8>, StorageError> {
+    let mut stream = store.read(bid, name).await?;
+    let mut whole = BytesMut::new();
+    while let Some(piece) = stream.try_next().await? {
+        whole.extend_from_slice(&piece);
+        if whole.len() > MAX_WHOLE {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large to be read whole").into());
+        }
+    }
+    Ok(whole.to_vec())
+}
+
+/// The e-mails that went to `recipient`, each once, in the order in which they were handed over.
+///
+/// # Errors
+/// What the storage says, and what is no page.
+pub async fn of_recipient(
+    store: &Store,
+    dispatch: DispatchId,
+    recipient: &str,
+) -> Result<Vec<Vec<u8>>, StorageError> {
+    let bid = BundleId::from(dispatch);
+    let own = repository::message_id_left(dispatch, Channel::Email, recipient);
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    for resource in store.resources(&bid).await? {
+        if !is_page(&resource.name) {
+            continue;
+        }
+        let mut page = emails(store, &bid, &resource.name).await?;
+        while let Some(email) = page.next().await? {
+            if message_id_of(&email).is_some_and(|id| id.starts_with(&own)) && !found.contains(&email) {
+                found.push(email);
+            }
+        }
+    }
+    Ok(found)
+}

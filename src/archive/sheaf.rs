@@ -1,0 +1,127 @@
+//! The pages of e-mails that one start of a dispatch writes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OnceCell, watch};
+
+use super::recorder::Item;
+use crate::domain::DispatchId;
+use crate::storage::BundleContext;
+
+/// Dispatches whose pages are remembered; what others than this process finalise is read anew instead.
+const REMEMBERED: usize = 10_000;
+
+/// What one start of a dispatch has written so far.
+pub struct Sheaf {
+    pub(super) dispatch: DispatchId,
+    pub(super) start: i32,
+    /// The bundle, once something is stored.
+    pub(super) bundle: OnceCell<Box<dyn BundleContext>>,
+    /// Numbers of its pages.
+    pub(super) number: AtomicU64,
+    stored: AtomicU64,
+    lost: AtomicBool,
+    under_way: watch::Sender<usize>,
+}
+
+impl Sheaf {
+    /// The first page has the number 1.
+    pub(super) fn new(dispatch: DispatchId, start: i32) -> Self {
+        Self {
+            dispatch,
+            start,
+            bundle: OnceCell::new(),
+            number: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
+            under_way: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn begin(&self) {
+        self.under_way.send_modify(|n| *n += 1);
+    }
+
+    pub(super) fn end(&self) {
+        self.under_way.send_modify(|n| *n = n.saturating_sub(1));
+    }
+
+    pub(super) fn stored(&self, emails: u64) {
+        self.stored.fetch_add(emails, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until nothing of it is under way, for `limit` at most; then how many e-mails are stored, if
+    /// none was lost on the way.
+    pub async fn settled(&self, limit: Duration) -> Option<u64> {
+        let mut watching = self.under_way.subscribe();
+        let none = tokio::time::timeout(limit, watching.wait_for(|n| *n == 0)).await;
+        let whole = matches!(none, Ok(Ok(_))) && !self.lost.load(Ordering::Relaxed);
+        whole.then(|| self.stored.load(Ordering::Relaxed))
+    }
+
+    /// Which start of the dispatch it belongs to.
+    pub const fn start(&self) -> i32 {
+        self.start
+    }
+}
+
+/// E-mails that were read together are kept together. The page is written when the last of them is done with.
+pub struct Page {
+    pub(super) sheaf: Arc<Sheaf>,
+    pub(super) id: u64,
+    items: Sender<Item>,
+}
+
+impl Page {
+    pub(super) fn new(sheaf: &Arc<Sheaf>, id: u64, items: Sender<Item>) -> Self {
+        sheaf.begin();
+        let sheaf = Arc::clone(sheaf);
+        Self { sheaf, id, items }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // Where nobody writes any more, nothing is stored: that is found when the bundle is finalised.
+        let close = Item::Close(self.id, Arc::clone(&self.sheaf));
+        if self.items.send(close).is_err() {
+            self.sheaf.lost();
+            self.sheaf.end();
+        }
+    }
+}
+
+/// The newest start of each dispatch in this process.
+#[derive(Default)]
+pub(super) struct Sheaves(Mutex<HashMap<DispatchId, Arc<Sheaf>>>);
+
+impl Sheaves {
+    pub(super) fn open(&self, dispatch: DispatchId, start: i32) -> Arc<Sheaf> {
+        let sheaf = Arc::new(Sheaf::new(dispatch, start));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.clear();
+        }
+        all.insert(dispatch, Arc::clone(&sheaf));
+        sheaf
+    }
+
+    pub(super) fn take(&self, dispatch: DispatchId) -> Option<Arc<Sheaf>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&dispatch)
+    }
+}

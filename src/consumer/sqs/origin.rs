@@ -1,0 +1,136 @@
+//! Where a delivery came from, and how it goes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use tokio_retry::Retry;
+use tokio_retry::strategy::{ExponentialBackoff, jitter};
+
+use super::attributes;
+use super::hold::{Held, Hold};
+use super::queue::SqsQueue;
+use crate::consumer::{BrokerError, Settled, Verdict};
+use crate::failpoint;
+
+/// Tries of a call that settles something, beyond the first.
+const TRIES: usize = 4;
+
+/// Seconds until a message that is given back is visible again.
+const SOON: i32 = 1;
+
+/// A received message.
+pub(in crate::consumer) struct SqsOrigin {
+    queue: Arc<SqsQueue>,
+    message: Message,
+    held: Arc<Held>,
+    number: u64,
+    hold: Hold,
+    deleted: AtomicBool,
+}
+
+impl SqsOrigin {
+    pub(super) fn new(
+        queue: &Arc<SqsQueue>,
+        message: Message,
+        held: Arc<Held>,
+        number: u64,
+        hold: &Hold,
+    ) -> Self {
+        hold.add(number, &held);
+        Self {
+            queue: Arc::clone(queue),
+            message,
+            held,
+            number,
+            hold: hold.clone(),
+            deleted: AtomicBool::new(false),
+        }
+    }
+
+    /// How often SQS has given it out before.
+    pub(super) fn received(message: &Message) -> u64 {
+        let name = MessageSystemAttributeName::ApproximateReceiveCount;
+        let count = message.attributes().and_then(|all| all.get(&name));
+        count.and_then(|text| text.parse().ok()).unwrap_or(1)
+    }
+
+    pub(in crate::consumer) fn is_live(&self) -> bool {
+        self.held.is_ours()
+    }
+
+    /// Whether SQS has deleted it.
+    pub(in crate::consumer) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Carries the verdict out.
+    pub(in crate::consumer) async fn settle(&self, verdict: &Verdict) -> Settled {
+        let done = match verdict {
+            Verdict::Ack => self.delete().await,
+            Verdict::RetryLater => {
+                let Ok(url) = self.queue.url().await else {
+                    return Settled::Lost;
+                };
+                // Its receive count grows, so that the queue's own redrive policy acts.
+                let again = self.queue.show_again(url, &self.held.receipt, SOON).await;
+                self.held.let_go();
+                again
+            }
+            Verdict::DeadLetter(letter) => {
+                failpoint::reached("s1-before");
+                if let Err(error) = self.publish_dead(letter).await {
+                    return Settled::Failed(error);
+                }
+                failpoint::reached("s1-published");
+                self.delete().await
+            }
+        };
+        match done {
+            Ok(()) => Settled::Done,
+            Err(error) => {
+                tracing::info!(%error, "a message is not settled; SQS brings it again");
+                Settled::Lost
+            }
+        }
+    }
+
+    async fn delete(&self) -> Result<(), BrokerError> {
+        let url = self.queue.url().await?;
+        Retry::start(waits(), || self.queue.delete(url, &self.held.receipt)).await?;
+        self.deleted.store(true, Ordering::Release);
+        self.held.let_go();
+        failpoint::reached("s6-acked");
+        Ok(())
+    }
+
+    async fn publish_dead(&self, letter: &crate::consumer::DeadLetter) -> Result<(), BrokerError> {
+        let attributes = attributes::of_letter(&self.message, letter);
+        let group = self.queue.is_fifo().then(|| {
+            let name = MessageSystemAttributeName::MessageGroupId;
+            let group = self.message.attributes().and_then(|all| all.get(&name));
+            let id = attributes::message_id(&self.message).unwrap_or_default();
+            (
+                group.cloned().unwrap_or_else(|| "herald".into()),
+                format!("{id}-{}", letter.at.timestamp_millis()),
+            )
+        });
+        let body = self.message.body().unwrap_or_default().as_bytes();
+        let url = self.queue.dead_url().await?;
+        self.queue.send(url, body, attributes, group).await
+    }
+}
+
+impl Drop for SqsOrigin {
+    fn drop(&mut self) {
+        self.hold.remove(self.number);
+    }
+}
+
+fn waits() -> impl Iterator<Item = Duration> {
+    ExponentialBackoff::from_millis(2)
+        .factor(100)
+        .map(jitter)
+        .take(TRIES)
+}

@@ -1,0 +1,313 @@
+//! A folder, a bucket or memory, by one way: what is written is written whole and synced, or not at all.
+
+use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, ObjectStoreExt as _, RetryConfig,
+};
+
+use super::context::BaseContext;
+use super::layout::{Layout, META, PACKED};
+use super::{
+    BundleContext, BundleId, BundleRef, ByteStream, Manifest, Recipe, Resource, Storage, StorageError, packed,
+};
+use crate::aws;
+use crate::config::AwsConfig;
+use crate::domain::DispatchId;
+
+/// For one request, and for all tries of it.
+const REQUEST: Duration = Duration::from_secs(30);
+
+/// Metas read at once.
+const AT_ONCE: usize = 32;
+
+/// Largest manifest or meta, in bytes.
+const MAX_TEXT: u64 = 256 * 1024 * 1024;
+
+/// Where bundles are; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) layout: Layout,
+    /// When something is stored.
+    pub(super) now: fn() -> DateTime<Utc>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Below this folder, which is created if there is none: what was written is synced before it has
+    /// its name.
+    ///
+    /// # Errors
+    /// The folder cannot be created.
+    pub fn file(folder: &FilePath) -> Result<Self, StorageError> {
+        let unusable = |e: std::io::Error| {
+            StorageError::Configuration(format!("{} cannot be used ({e})", folder.display()))
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(unusable)?;
+        let objects = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        Ok(Self {
+            objects: Arc::new(objects),
+            layout: Layout::Folder,
+            now: Utc::now,
+        })
+    }
+
+    /// In a bucket.
+    ///
+    /// # Errors
+    /// What is configured cannot be used.
+    pub fn s3(bucket: &str, prefix: &str, config: &AwsConfig) -> Result<Self, StorageError> {
+        let retry = RetryConfig {
+            backoff: BackoffConfig::default(),
+            max_retries: 3,
+            retry_timeout: REQUEST,
+        };
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(&config.region)
+            .with_retry(retry)
+            .with_client_options(ClientOptions::new().with_timeout(REQUEST).with_allow_http(true))
+            .with_credentials(credentials(config));
+        if let Some(endpoint) = &config.endpoint {
+            builder = builder
+                .with_endpoint(endpoint.as_str().trim_end_matches('/'))
+                .with_virtual_hosted_style_request(false);
+        }
+        Ok(Self {
+            objects: Arc::new(builder.build()?),
+            layout: Layout::Keys(prefix.to_owned()),
+            now: Utc::now,
+        })
+    }
+
+    /// In memory, for as long as somebody has it.
+    pub fn memory() -> Self {
+        Self {
+            objects: Arc::new(InMemory::new()),
+            layout: Layout::Keys(String::new()),
+            now: Utc::now,
+        }
+    }
+
+    /// Where the resources of a bundle are.
+    pub fn storage_key(&self, bid: &BundleId) -> String {
+        self.layout.resources(bid)
+    }
+
+    /// The bundle's list, if it is complete.
+    ///
+    /// # Errors
+    /// The storage cannot be read, or what is there is no list.
+    pub async fn manifest(&self, bid: &BundleId) -> Result<Option<Manifest>, StorageError> {
+        self.json(&self.layout.manifest(bid)).await
+    }
+
+    /// What a bundle has, by name, whether it is complete or not.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
+    pub async fn resources(&self, bid: &BundleId) -> Result<Vec<Resource>, StorageError> {
+        let mut all = packed::resources(self, bid).await?;
+        let loose = self.loose(bid).await?;
+        all.retain(|packed| !loose.iter().any(|resource| resource.name == packed.name));
+        all.extend(loose);
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// Those with a file of their own.
+    pub(super) async fn loose(&self, bid: &BundleId) -> Result<Vec<Resource>, StorageError> {
+        let folder = Path::from(self.layout.resources(bid));
+        let listed = self.objects.list(Some(&folder));
+        let names: Vec<String> = listed
+            .try_filter_map(|object| async move { Ok(object.location.filename().map(str::to_owned)) })
+            .try_collect()
+            .await?;
+        let described = names.iter().filter_map(|name| name.strip_suffix(META));
+        let there = described.filter(|name| names.iter().any(|other| other == name));
+        let metas = there.map(|name| {
+            let (path, name) = (self.layout.meta(bid, name), name.to_owned());
+            async move {
+                let found: Option<Resource> = self.json(&path).await?;
+                Ok::<_, StorageError>(found.map(|resource| Resource { name, ..resource }))
+            }
+        });
+        let metas: Vec<_> = metas.collect();
+        let found: Vec<Option<Resource>> = stream::iter(metas).buffered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// A resource's bytes as they are stored.
+    ///
+    /// # Errors
+    /// It is not there, or the storage cannot be read.
+    pub async fn read(&self, bid: &BundleId, name: &str) -> Result<ByteStream, StorageError> {
+        match self.objects.get(&self.layout.resource(bid, name)).await {
+            Ok(found) => Ok(found.into_stream().map_err(std::io::Error::from).boxed()),
+            Err(object_store::Error::NotFound { .. }) => packed::read(self, bid, name).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a resource that has a file of its own: first what describes it, so that half of it is nothing.
+    ///
+    /// # Errors
+    /// The storage does not do it.
+    pub async fn remove(&self, bid: &BundleId, name: &str) -> Result<(), StorageError> {
+        for path in [self.layout.meta(bid, name), self.layout.resource(bid, name)] {
+            match self.objects.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a bundle, its list first.
+    ///
+    /// # Errors
+    /// The storage does not do it.
+    pub async fn remove_bundle(&self, bid: &BundleId) -> Result<(), StorageError> {
+        let _ = self.objects.delete(&self.layout.manifest(bid)).await;
+        let all: Vec<_> = self
+            .objects
+            .list(Some(&self.layout.bundle(bid)))
+            .try_collect()
+            .await?;
+        for object in all {
+            self.objects.delete(&object.location).await?;
+        }
+        Ok(())
+    }
+
+    /// All bundles that there are.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
+    pub async fn bundles(&self) -> Result<Vec<BundleId>, StorageError> {
+        let (parent, start) = self.layout.bundles();
+        let found = self.objects.list_with_delimiter(parent.as_ref()).await?;
+        let names = found.common_prefixes.iter().filter_map(|path| path.filename());
+        let mut bids: Vec<BundleId> = names
+            .filter_map(|name| name.strip_prefix(start)?.parse().ok())
+            .collect();
+        bids.sort();
+        Ok(bids)
+    }
+
+    /// Writes something, reads it back and removes it.
+    ///
+    /// # Errors
+    /// Whatever of that does not work.
+    pub async fn check(&self) -> Result<(), StorageError> {
+        let bid = BundleId::from(DispatchId::generate());
+        let path = self.layout.resource(&bid, "probe");
+        self.objects.put(&path, "probe".into()).await?;
+        let read = self.objects.get(&path).await?.bytes().await?;
+        self.objects.delete(&path).await?;
+        if read.as_ref() == b"probe" {
+            Ok(())
+        } else {
+            Err(StorageError::Passing(
+                "what was written is not what is read".into(),
+            ))
+        }
+    }
+
+    pub(super) async fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &Path,
+    ) -> Result<Option<T>, StorageError> {
+        let found = match self.objects.get(path).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if found.meta.size > MAX_TEXT {
+            return Err(StorageError::Refused(format!("{path} is too large")));
+        }
+        let text = found.bytes().await?;
+        let read = serde_json::from_slice(&text);
+        read.map(Some)
+            .map_err(|e| StorageError::Refused(format!("{path} cannot be read: {e}")))
+    }
+
+    /// Whether all resources are in one file.
+    pub(super) fn packed_path(&self, bid: &BundleId) -> Path {
+        self.layout.resource(bid, PACKED)
+    }
+}
+
+#[async_trait]
+impl Storage for Store {
+    async fn start_bundle(
+        &self,
+        bundle: &BundleRef,
+        _: &Recipe,
+    ) -> Result<Box<dyn BundleContext>, StorageError> {
+        let known = self.loose(&bundle.bid).await?;
+        Ok(Box::new(BaseContext::new(self.clone(), bundle.clone(), known)))
+    }
+}
+
+/// The given credentials, or what the SDK finds in the usual places when it is asked.
+fn credentials(config: &AwsConfig) -> AwsCredentialProvider {
+    Arc::new(Usual(config.clone(), tokio::sync::OnceCell::new()))
+}
+
+#[derive(Debug)]
+struct Usual(
+    AwsConfig,
+    tokio::sync::OnceCell<aws_credential_types::provider::SharedCredentialsProvider>,
+);
+
+#[async_trait]
+impl CredentialProvider for Usual {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        use aws_credential_types::provider::ProvideCredentials as _;
+        let failed = |text: String| object_store::Error::Generic {
+            store: "S3",
+            source: text.into(),
+        };
+        let find = || async {
+            let sdk = aws::sdk(&self.0).await;
+            sdk.credentials_provider()
+                .ok_or_else(|| failed("no credentials are configured".into()))
+        };
+        let provider = self.1.get_or_try_init(find).await?;
+        // The provider keeps what it found until that runs out.
+        let found = provider.provide_credentials().await;
+        let found = found.map_err(|e| failed(format!("no credentials: {e}")))?;
+        Ok(Arc::new(AwsCredential {
+            key_id: found.access_key_id().to_owned(),
+            secret_key: found.secret_access_key().to_owned(),
+            token: found.session_token().map(str::to_owned),
+        }))
+    }
+}
