@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use divan::{Bencher, black_box, counter::BytesCount};
-use herald::mailer::{Draft, Letterhead};
+use herald::mailer::{Draft, Email, Letterhead};
 use herald::message::EventKind;
 use herald::render::{Composer, EventFacts, Facts, Rendered, Sample, Templates};
 
@@ -44,7 +44,7 @@ fn render(bencher: Bencher<'_, '_>, kind: EventKind) {
 }
 
 /// The whole e-mail for one recipient out of what was rendered.
-pub(crate) fn assemble(letterhead: &Letterhead, rendered: &Rendered, sample: &Sample) -> Vec<u8> {
+pub(crate) fn assemble(letterhead: &Letterhead, rendered: &Rendered, sample: &Sample) -> Email {
     let recipient = sample.recipient();
     let draft = Draft {
         to: recipient.address,
@@ -64,11 +64,8 @@ pub(crate) fn assemble(letterhead: &Letterhead, rendered: &Rendered, sample: &Sa
 pub(crate) fn sample_email() -> Vec<u8> {
     let (composer, sample) = (composer(EventKind::Updated), Sample::new());
     let rendered = composer.compose(&sample.recipient()).expect("rendered");
-    assemble(
-        &Letterhead::new(&sample.sender, composer.subject()),
-        &rendered,
-        &sample,
-    )
+    let letterhead = Letterhead::new(&sample.sender, composer.subject());
+    assemble(&letterhead, &rendered, &sample).own.to_vec()
 }
 
 /// Headers, parts, transfer encodings.

@@ -37,7 +37,7 @@ async fn hand_over(conversation: &mut Conversation, email: &[u8], addresses: &[E
                 notification: NotificationId(0),
                 from: &addresses[0],
                 to: &addresses[1],
-                email: email.to_vec(),
+                email: email.to_vec().into(),
             });
             added += 1;
         }

@@ -28,6 +28,9 @@ const BRISK: Duration = Duration::from_millis(500);
 /// A connection on which nothing happened for so long begins with one e-mail.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Room for what is to be written that a connection keeps while it has nothing to write.
+const KEPT: usize = 1 << 20;
+
 /// An open conversation with a relay.
 #[derive(Debug)]
 pub struct Conversation {
@@ -39,6 +42,8 @@ pub struct Conversation {
     pipeline: Pipeline,
     /// Written by the pipeline, not yet taken by the socket.
     out: Vec<u8>,
+    /// Bytes at the beginning of `out` that the socket took all the same: a large text moves seldom.
+    gone: usize,
     /// Bytes of transactions that the socket took: these may arrive, the rest certainly does not.
     taken: u64,
     /// The last byte taken, or the last reply.
@@ -58,6 +63,7 @@ impl Conversation {
             usable: true,
             pipeline: Pipeline::new(Pace::Lockstep),
             out: Vec::new(),
+            gone: 0,
             taken: 0,
             since: Instant::now(),
             brisk: false,
@@ -162,7 +168,8 @@ impl Conversation {
             idle.map_err(|cause| Fault::new(self.pipeline.stands_at(), cause))?;
             self.since = Instant::now();
         }
-        self.pipeline.write(&mut self.out, self.taken, go_ahead)?;
+        let written = self.taken - self.gone as u64;
+        self.pipeline.write(&mut self.out, written, go_ahead)?;
         if self.take_replies()? {
             return Ok(());
         }
@@ -173,12 +180,13 @@ impl Conversation {
         } else {
             self.timeout
         };
-        let progress = tokio::time::timeout_at(self.since + limit, self.wire.progress(&self.out)).await;
+        let progress =
+            tokio::time::timeout_at(self.since + limit, self.wire.progress(&self.out[self.gone..])).await;
         match progress.unwrap_or(Err(FaultCause::Timeout(limit))) {
             Ok(0) => {}
             Ok(taken) => {
                 self.taken += taken as u64;
-                self.out.drain(..taken);
+                self.forget(taken);
                 self.since = Instant::now();
             }
             Err(cause) => {
@@ -189,6 +197,18 @@ impl Conversation {
             }
         }
         self.take_replies().map(|_| ())
+    }
+
+    /// The socket took so many bytes more.
+    fn forget(&mut self, taken: usize) {
+        self.gone += taken;
+        if self.gone * 2 >= self.out.len() {
+            self.out.drain(..self.gone);
+            self.gone = 0;
+        }
+        if self.out.is_empty() {
+            self.out.shrink_to(KEPT);
+        }
     }
 
     /// Takes note of the replies that are there; whether there were any.

@@ -3,9 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tokio::io::AsyncWriteExt as _;
+
 use super::fault::{Fault, FaultCause, Phase, Reply};
 use super::handover::Handover;
-use super::parcel::Written;
+use super::parcel::{Email, Written};
 use crate::domain::NotificationId;
 
 /// Accepts everything, and writes it to `<dir>/<dispatch>/<notification>.eml` if there is a folder.
@@ -38,16 +40,24 @@ fn accepted() -> Handover {
     })
 }
 
-async fn write_whole(folder: &Path, name: NotificationId, email: &[u8]) -> io::Result<()> {
+async fn write_whole(folder: &Path, name: NotificationId, email: &Email) -> io::Result<()> {
     let temporary = folder.join(format!(".{name}.tmp"));
-    match tokio::fs::write(&temporary, email).await {
+    match write_parts(&temporary, email).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             tokio::fs::create_dir_all(folder).await?;
-            tokio::fs::write(&temporary, email).await?;
+            write_parts(&temporary, email).await?;
         }
         written => written?,
     }
     tokio::fs::rename(&temporary, folder.join(format!("{name}.eml"))).await
+}
+
+async fn write_parts(path: &Path, email: &Email) -> io::Result<()> {
+    let mut file = tokio::fs::File::create(path).await?;
+    file.write_all(&email.own).await?;
+    file.write_all(&email.shared).await?;
+    // Without it what was written last may still be on its way.
+    file.flush().await
 }
 
 #[cfg(test)]
@@ -67,7 +77,10 @@ mod tests {
             notification: NotificationId(7),
             from: &address,
             to: &address,
-            email: b"x\r\n".to_vec(),
+            email: Email {
+                own: "x\r\n".into(),
+                shared: "y\r\n".into(),
+            },
         });
         outlet.advance(|_| go).await.remove(0)
     }
@@ -86,7 +99,7 @@ mod tests {
             .map(|e| e.unwrap().file_name())
             .collect();
         assert_eq!(names, ["7.eml"]);
-        assert_eq!(std::fs::read(folder.join("7.eml")).unwrap(), b"x\r\n");
+        assert_eq!(std::fs::read(folder.join("7.eml")).unwrap(), b"x\r\ny\r\n");
     }
 
     #[tokio::test]

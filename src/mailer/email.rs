@@ -5,12 +5,15 @@
 
 use std::io::Write as _;
 
+use bytes::Bytes;
 use chrono::{DateTime, Datelike as _, Utc};
 use lettre::Address;
 use lettre::message::header::{From, Headers, ReplyTo, Subject, To};
 use lettre::message::{Mailbox, Mailboxes};
 
+use super::attached::{self, Attached};
 use super::body;
+use super::parcel::Email;
 use crate::domain::{DisplayName, EmailAddress, Identity, one_line};
 
 /// Longest subject, in characters; longer ones are cut.
@@ -29,6 +32,8 @@ pub struct Letterhead {
     lines: String,
     /// Whether To and Cc are among them.
     addressed: bool,
+    /// The outer boundary, and what stands behind every e-mail's own parts.
+    enclosed: Option<(String, Bytes)>,
 }
 
 /// All that one recipient's e-mail is made of besides.
@@ -84,7 +89,11 @@ impl Letterhead {
         headers.set(Subject::from(one_line(subject, MAX_SUBJECT)));
         let lines = format!("{headers}MIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\n");
         let addressed = false;
-        Self { lines, addressed }
+        Self {
+            lines,
+            addressed,
+            enclosed: None,
+        }
     }
 
     /// The same for e-mails that go to several: all of them have these in To and Cc, whoever a draft is for.
@@ -97,8 +106,20 @@ impl Letterhead {
         letterhead
     }
 
+    /// The same with attachments, which are encoded here, once. `id` is what the outer boundary is made of: as
+    /// [`Draft::boundary_id`]. Without any nothing changes.
+    pub fn enclosing(mut self, id: &str, attached: &[Attached]) -> Result<Self, MimeError> {
+        if !attached.is_empty() {
+            // The dot: no inner boundary begins like it.
+            let outer = boundary(id)?.replacen("=_", "=_.", 1);
+            let shared = attached::encode(&outer, attached);
+            self.enclosed = Some((outer, shared));
+        }
+        Ok(self)
+    }
+
     /// The e-mail, with CRLF line ends.
-    pub fn assemble(&self, draft: &Draft<'_>) -> Result<Vec<u8>, MimeError> {
+    pub fn assemble(&self, draft: &Draft<'_>) -> Result<Email, MimeError> {
         let boundary = boundary(draft.boundary_id)?;
         let calendar = draft.calendar.map(calendar_type).transpose()?;
         let size = draft.text.len() + draft.html.len() + calendar.as_ref().map_or(0, |(_, body)| body.len());
@@ -113,6 +134,11 @@ impl Letterhead {
             put(&mut out, &["List-Unsubscribe: <", unsubscribe(url)?, ">"]);
             put(&mut out, &["List-Unsubscribe-Post: List-Unsubscribe=One-Click"]);
         }
+        if let Some((outer, _)) = &self.enclosed {
+            put(&mut out, &["Content-Type: multipart/mixed;"]);
+            put(&mut out, &[" boundary=\"", outer, "\"\r\n"]);
+            put(&mut out, &["--", outer]);
+        }
         put(&mut out, &["Content-Type: multipart/alternative;"]);
         put(&mut out, &[" boundary=\"", &boundary, "\"\r\n"]);
         let parts = [
@@ -126,7 +152,11 @@ impl Letterhead {
             body::put(&mut out, text);
         }
         put(&mut out, &["--", &boundary, "--"]);
-        Ok(out)
+        let shared = self.enclosed.as_ref().map(|(_, shared)| shared.clone());
+        Ok(Email {
+            own: Bytes::from(out),
+            shared: shared.unwrap_or_default(),
+        })
     }
 }
 
@@ -251,8 +281,10 @@ mod tests {
         }
     }
 
-    fn assemble(given: &Given, subject: &str, draft: &Draft<'_>) -> Result<Vec<u8>, MimeError> {
-        Letterhead::new(&given.identity, subject).assemble(draft)
+    fn assemble(given: &Given, subject: &str, draft: &Draft<'_>) -> Result<Bytes, MimeError> {
+        let email = Letterhead::new(&given.identity, subject).assemble(draft)?;
+        assert!(email.shared.is_empty());
+        Ok(email.own)
     }
 
     fn draft<'a>(given: &'a Given, text: &'a str) -> Draft<'a> {
@@ -384,7 +416,7 @@ mod tests {
         };
         for recipient in ["data@acme.com", "boss@acme.com"] {
             let given = given(recipient, "Not shown");
-            let bytes = letterhead.assemble(&draft(&given, "t")).unwrap();
+            let bytes = letterhead.assemble(&draft(&given, "t")).unwrap().own;
             check_lines(&bytes, to.iter().chain(cc).all(|address| address.is_ascii()));
             let mail = parse_mail(&bytes).unwrap();
             let value = |header| mail.headers.get_first_value(header).unwrap_or_default();
@@ -402,7 +434,10 @@ mod tests {
         let given = given("ann@example.com", "Ann");
         let unlisted = Letterhead::to_lists(&given.identity, "s", &[], &[]);
         let draft = draft(&given, "t");
-        assert_eq!(unlisted.assemble(&draft), assemble(&given, "s", &draft));
+        assert_eq!(
+            unlisted.assemble(&draft).map(|email| email.own),
+            assemble(&given, "s", &draft)
+        );
     }
 
     #[test]
@@ -413,7 +448,7 @@ mod tests {
         };
         let (given, to, cc) = (given("ann@example.com", ""), many("to"), many("cc"));
         let letterhead = Letterhead::to_lists(&given.identity, "s", &to, &cc);
-        let bytes = letterhead.assemble(&draft(&given, "t")).unwrap();
+        let bytes = letterhead.assemble(&draft(&given, "t")).unwrap().own;
         check_lines(&bytes, true);
         let mail = parse_mail(&bytes).unwrap();
         for (header, list) in [("To", to), ("Cc", cc)] {
@@ -424,7 +459,7 @@ mod tests {
             });
             assert!(read.eq(list.iter().map(EmailAddress::as_str)));
         }
-        let text = String::from_utf8(bytes).unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
         let (head, _) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.lines().all(|line| line.len() <= SHORT_LINE), "{head}");
     }
@@ -440,7 +475,7 @@ mod tests {
             let given = given(to, name);
             let bytes = assemble(&given, "s", &draft(&given, "t")).unwrap();
             check_lines(&bytes, to.is_ascii());
-            let text = String::from_utf8(bytes).unwrap();
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
             assert!(text.replace("\r\n ", " ").contains(to), "{text}");
         }
     }
@@ -500,6 +535,33 @@ mod tests {
             }),
             Err(MimeError::Date)
         );
+    }
+
+    #[test]
+    fn attachments_stand_behind_all_that_is_shown() {
+        let given = given("ann@example.com", "Ann");
+        let attached = [("agenda.pdf", &b"%PDF\0\xff"[..]), ("Zoë.txt", b".\r\n")];
+        let attached = attached.map(|(name, bytes)| Attached {
+            name: name.to_owned(),
+            bytes: Bytes::from_static(bytes),
+        });
+        let letterhead = Letterhead::new(&given.identity, "s");
+        let letterhead = letterhead.enclosing("0190", &attached).unwrap();
+        let [one, other] = ["t", "u"].map(|text| letterhead.assemble(&draft(&given, text)).unwrap());
+        assert_eq!(one.shared.as_ptr(), other.shared.as_ptr());
+        let bytes = [&one.own[..], &one.shared].concat();
+        assert_eq!(bytes.len(), one.len());
+        check_lines(&bytes, true);
+        let mail = parse_mail(&bytes).unwrap();
+        assert_eq!(names(&mail), HEADERS);
+        let kinds: Vec<_> = mail.subparts.iter().map(|p| p.ctype.mimetype.as_str()).collect();
+        assert_eq!(kinds, ["multipart/alternative", "application/pdf", "text/plain"]);
+        assert_eq!(mail.subparts[0].subparts.len(), 2);
+        for (part, one) in mail.subparts[1..].iter().zip(&attached) {
+            assert_eq!(part.get_body_raw().unwrap(), one.bytes);
+            assert_eq!(part.get_content_disposition().params["filename"], one.name);
+        }
+        assert!(letterhead.enclosing("a b", &attached).is_err());
     }
 
     #[test]

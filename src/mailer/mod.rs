@@ -4,6 +4,7 @@
 //! when the dot may have left and no reply came; in every other case the relay certainly did not take
 //! the e-mail. STARTTLS is never skipped. Every step has a time limit.
 
+mod attached;
 mod auth;
 mod body;
 mod breaker;
@@ -21,13 +22,14 @@ mod relay;
 mod tls;
 mod wire;
 
+pub use attached::{Attached, content_type};
 pub use breaker::Breaker;
 pub use conversation::Conversation;
 pub use dummy::Dummy;
 pub use email::{Draft, Letterhead, MimeError};
 pub use fault::{Fault, FaultCause, Phase, Reply};
 pub use handover::{Handover, Refusal};
-pub use parcel::{Outlet, Parcel};
+pub use parcel::{Email, Outlet, Parcel};
 pub use preview::preview;
 pub use relay::{Relay, RelayConfigError};
 pub use tls::TlsError;

@@ -1,10 +1,48 @@
 //! One e-mail and the place where it leaves: a relay, or nowhere.
 
+use bytes::Bytes;
+
 use super::conversation::Conversation;
 use super::dummy::Dummy;
 use super::fault::{Fault, FaultCause, Phase};
 use super::handover::Handover;
 use crate::domain::{DispatchId, EmailAddress, NotificationId};
+
+/// A whole e-mail, CRLF line ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    /// What is this e-mail's alone.
+    pub own: Bytes,
+    /// Behind it, the same for all e-mails of a dispatch: the attachments. ASCII; empty without any.
+    pub shared: Bytes,
+}
+
+impl Email {
+    /// In bytes.
+    pub const fn len(&self) -> usize {
+        self.own.len() + self.shared.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it can travel without 8BITMIME.
+    pub fn is_ascii(&self) -> bool {
+        self.own.is_ascii()
+    }
+}
+
+impl From<Vec<u8>> for Email {
+    /// One without attachments.
+    fn from(own: Vec<u8>) -> Self {
+        Self {
+            own: Bytes::from(own),
+            shared: Bytes::new(),
+        }
+    }
+}
 
 /// One e-mail on its way.
 #[derive(Debug)]
@@ -17,8 +55,8 @@ pub struct Parcel<'a> {
     pub from: &'a EmailAddress,
     /// Envelope recipient.
     pub to: &'a EmailAddress,
-    /// The whole e-mail, CRLF line ends.
-    pub email: Vec<u8>,
+    /// What is handed over.
+    pub email: Email,
 }
 
 /// Where e-mails leave.
@@ -35,7 +73,7 @@ pub enum Outlet {
 pub struct Written {
     pub(super) dispatch: DispatchId,
     pub(super) notification: NotificationId,
-    pub(super) email: Vec<u8>,
+    pub(super) email: Email,
 }
 
 impl Outlet {

@@ -20,5 +20,7 @@ pub fn preview(rendered: &Rendered, date: DateTime<Utc>) -> Result<Vec<u8>, Mime
         html: &rendered.html,
         calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
     };
-    Letterhead::new(&sample.sender, &rendered.subject).assemble(&draft)
+    Letterhead::new(&sample.sender, &rendered.subject)
+        .assemble(&draft)
+        .map(|email| email.own.to_vec())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::compose::Composed;
 use super::job::Job;
-use crate::mailer::{self, Fault, FaultCause, Handover, Parcel, Phase, Refusal, Reply};
+use crate::mailer::{self, Email, Fault, FaultCause, Handover, Parcel, Phase, Refusal, Reply};
 use crate::slack::{Posted, Webhook};
 
 /// An open way out.
@@ -46,10 +46,10 @@ impl Outlet {
             (Self::Mail(outlet), Composed::Email { to, email }) => outlet.add(parcel(job, &to, email)),
             // Only dummy mode brings a post here: a relay's lane has none.
             (Self::Mail(outlet), Composed::Post(_)) => {
-                outlet.add(parcel(job, &job.work.plan.identity.address, Vec::new()));
+                outlet.add(parcel(job, &job.work.plan.identity.address, Vec::new().into()));
             }
             (Self::Slack(posting), Composed::Post(body)) => posting.waiting = Some(body),
-            (Self::Slack(posting), Composed::Email { email, .. }) => posting.waiting = Some(email),
+            (Self::Slack(posting), Composed::Email { email, .. }) => posting.waiting = Some(email.own.into()),
         }
     }
 
@@ -103,7 +103,7 @@ impl Outlet {
     }
 }
 
-fn parcel<'a>(job: &'a Job, to: &'a crate::domain::EmailAddress, email: Vec<u8>) -> Parcel<'a> {
+fn parcel<'a>(job: &'a Job, to: &'a crate::domain::EmailAddress, email: Email) -> Parcel<'a> {
     Parcel {
         dispatch: job.work.dispatch(),
         notification: job.row.id,

@@ -32,7 +32,7 @@ fn parcel<'a>(from: &'a EmailAddress, to: &'a EmailAddress, size: usize) -> Parc
         notification: NotificationId(1),
         from,
         to,
-        email,
+        email: email.into(),
     }
 }
 

@@ -120,7 +120,7 @@ async fn converse(speech: Speech, count: usize) -> Option<(Vec<Handover>, String
                 notification: NotificationId(1),
                 from: &from,
                 to: &to,
-                email: text(added).into_bytes(),
+                email: text(added).into_bytes().into(),
             });
             added += 1;
         }

@@ -67,7 +67,7 @@ fn parcel<'a>(from: &'a EmailAddress, to: &'a EmailAddress, email: &[u8]) -> Par
         notification: NotificationId(1),
         from,
         to,
-        email: email.to_vec(),
+        email: email.to_vec().into(),
     }
 }
 

@@ -113,7 +113,7 @@ impl Work {
                     notification: NotificationId(1),
                     from: &self.from,
                     to: &letter.to,
-                    email: letter.email.clone(),
+                    email: letter.email.clone().into(),
                 });
                 flying.push_back(letter);
             }

@@ -35,7 +35,7 @@ async fn hand_over(conversation: &mut Conversation, to: Vec<EmailAddress>) -> Ve
                 notification: NotificationId(1),
                 from: &from,
                 to: &to,
-                email: b"Subject: x\r\n\r\n.dot\r\nbye\r\n".to_vec(),
+                email: b"Subject: x\r\n\r\n.dot\r\nbye\r\n".to_vec().into(),
             });
             flying += 1;
         }

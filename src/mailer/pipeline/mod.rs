@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use super::fault::{Fault, FaultCause, Phase, Reply};
 use super::handover::Handover;
+use super::parcel::Email;
 
 /// E-mails on one connection at most, where each needs no answer before the next: beyond that a broken
 /// connection would leave too many unknown, and what the relay has to say might fill its buffers.
@@ -25,6 +26,9 @@ const REFUSALS: usize = 10;
 
 /// With so many the connection is renewed, rather than to go on with one e-mail at a time.
 const WORN: usize = 8;
+
+/// Beyond so many bytes to be written no other e-mail joins them: large ones are copied one at a time.
+const FULL: usize = 1 << 20;
 
 /// How many commands may wait for their replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +77,7 @@ pub(super) struct Letter {
     /// Line end included.
     pub(super) rcpt: String,
     /// As it is, dots not doubled.
-    pub(super) email: Vec<u8>,
+    pub(super) email: Email,
 }
 
 #[derive(Debug)]
@@ -168,7 +172,7 @@ impl Pipeline {
             letter: Letter {
                 mail: String::new(),
                 rcpt: String::new(),
-                email: Vec::new(),
+                email: Vec::new().into(),
             },
             progress: Progress::Over,
             outcome: Some(outcome),

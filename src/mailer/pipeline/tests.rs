@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -13,16 +14,23 @@ use crate::mailer::fault::Reply;
 #[case("a\n.\nb\r\n", "a\n..\nb\r\n.\r\n")]
 #[case("a\r\n.\r\nMAIL", "a\r\n..\r\nMAIL\r\n.\r\n")]
 fn dots(#[case] email: &str, #[case] sent: &str) {
-    let mut out = Vec::new();
-    with_dot(email.as_bytes(), &mut out);
-    assert_eq!(out, sent.as_bytes());
+    let bytes = Bytes::from(email.to_owned());
+    for cut in 0..=email.len() {
+        let (own, shared) = (bytes.slice(..cut), bytes.slice(cut..));
+        let mut out = b"DATA\r\n".to_vec();
+        with_dot(&Email { own, shared }, &mut out);
+        assert_eq!(out.strip_prefix(b"DATA\r\n").unwrap(), sent.as_bytes());
+    }
 }
 
 fn letter(n: usize) -> Letter {
     Letter {
         mail: format!("MAIL FROM:<f{n}@x>\r\n"),
         rcpt: format!("RCPT TO:<t{n}@x>\r\n"),
-        email: format!("text {n}\r\n").into_bytes(),
+        email: Email {
+            own: format!("text {n}").into(),
+            shared: "\r\n".into(),
+        },
     }
 }
 

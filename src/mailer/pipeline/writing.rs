@@ -2,9 +2,10 @@
 
 use memchr::memmem;
 
-use super::{Pace, Pipeline, Progress, Step};
+use super::{FULL, Pace, Pipeline, Progress, Step};
 use crate::mailer::fault::{Fault, FaultCause, Phase};
 use crate::mailer::handover::Handover;
+use crate::mailer::parcel::Email;
 
 impl Pipeline {
     /// Appends to `out` what may leave now; `written` bytes of the connection come before `out`. The sender
@@ -16,6 +17,9 @@ impl Pipeline {
         go_ahead: &mut impl FnMut(usize) -> bool,
     ) -> Result<(), Fault> {
         for index in 0..self.flying.len() {
+            if out.len() > FULL {
+                break;
+            }
             let done = match self.pace {
                 Pace::Chunked => self.write_chunk(index, out, written, go_ahead),
                 Pace::Pipelined | Pace::Lockstep => self.write_classic(index, out, written, go_ahead)?,
@@ -51,11 +55,12 @@ impl Pipeline {
         let flying = &mut self.flying[index];
         let email = &flying.letter.email;
         out.extend_from_slice(format!("BDAT {} LAST\r\n", email.len()).as_bytes());
-        out.extend_from_slice(email);
+        out.extend_from_slice(&email.own);
+        out.extend_from_slice(&email.shared);
         // The last byte but one: without the last the chunk is not whole.
         flying.whole_after = Some(written + out.len() as u64 - 1);
         flying.progress = Progress::Text;
-        flying.letter.email = Vec::new();
+        flying.letter.email = Vec::new().into();
         self.expected.push_back(Step::Dot);
         true
     }
@@ -95,7 +100,7 @@ impl Pipeline {
                 with_dot(&flying.letter.email, out);
                 flying.whole_after = Some(written + (out.len() - ".\r\n".len()) as u64);
                 flying.progress = Progress::Text;
-                flying.letter.email = Vec::new();
+                flying.letter.email = Vec::new().into();
                 self.expected.push_back(Step::Dot);
                 return Ok(!lockstep);
             }
@@ -141,19 +146,23 @@ fn withheld() -> Handover {
 
 /// Appends `email` with the dots at the beginning of lines doubled, a line end, and the final dot
 /// (RFC 5321 4.5.2).
-pub(super) fn with_dot(email: &[u8], out: &mut Vec<u8>) {
-    out.reserve(email.len() + email.len() / 50 + 5);
-    if email.starts_with(b".") {
-        out.push(b'.');
+pub(super) fn with_dot(email: &Email, out: &mut Vec<u8>) {
+    out.reserve(email.len() + email.own.len() / 50 + 5);
+    let start = out.len();
+    for part in [&email.own, &email.shared] {
+        let begins_line = out.len() == start || out.ends_with(b"\n");
+        if begins_line && part.starts_with(b".") {
+            out.push(b'.');
+        }
+        let mut rest = &part[..];
+        while let Some(end) = memmem::find(rest, b"\n.") {
+            out.extend_from_slice(&rest[..=end]);
+            out.push(b'.');
+            rest = &rest[end + 1..];
+        }
+        out.extend_from_slice(rest);
     }
-    let mut rest = email;
-    while let Some(end) = memmem::find(rest, b"\n.") {
-        out.extend_from_slice(&rest[..=end]);
-        out.push(b'.');
-        rest = &rest[end + 1..];
-    }
-    out.extend_from_slice(rest);
-    if !email.ends_with(b"\r\n") {
+    if !out[start..].ends_with(b"\r\n") {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b".\r\n");
