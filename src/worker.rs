@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::consumer::{AmqpSource, Delivery, Settled, Verdict};
+use crate::consumer::{Delivery, Settled, Source, Verdict};
 use crate::domain::DispatchId;
 use crate::live::Live;
 use crate::processor::{Judgement, Processor};
@@ -31,7 +31,7 @@ type Acked = (Arc<Delivery>, DispatchId);
 /// Consumes until told to stop, then drains: what is in flight may finish within `grace`, what is done is
 /// acked, the rest stays unacked and comes again.
 pub async fn run(
-    mut source: AmqpSource,
+    mut source: Source,
     processor: Processor,
     db: Database,
     shutdown: &Shutdown,

@@ -1,11 +1,15 @@
 //! Dead letters: looked at, replayed, dropped. What looks at them does so one after the other in this process,
 //! as letters that one looks at are hidden from the next.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
@@ -13,8 +17,11 @@ use super::extract::Body;
 use super::paging::Page;
 use super::problem::Problem;
 use super::query::Query;
-use crate::consumer::{self, Letter, Redrive, Redriven};
+use crate::consumer::{Letter, Redrive, Redriven};
 use crate::message::Reason;
+
+/// How long one look waits for another.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// Letters looked at by one request.
 const LOOKED: u32 = 10_000;
@@ -67,7 +74,8 @@ pub(super) struct Which {
 ///
 /// The first 10,000 are looked at; of more only the number is known, and with a reason not even that.
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", params(Which),
-    responses((status = 200, description = "one page", body = Page<DeadLetter>)))]
+    responses((status = 200, description = "one page", body = Page<DeadLetter>),
+              (status = 409, description = "another look is under way")))]
 pub(super) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
@@ -82,9 +90,10 @@ pub(super) async fn list(
     } else {
         upto.min(LOOKED)
     };
+    let turn = turn(&api).await?;
     let listing = task(async move {
-        let _turn = api.letters.lock().await;
-        consumer::list(&api.amqp, reason, limit).await
+        let _turn = turn;
+        api.queue.letters(reason, limit).await
     });
     let listing = listing.await?.map_err(|e| Problem::broker(&e.to_string()))?;
     let total = match reason {
@@ -127,7 +136,8 @@ pub(super) struct Gone {
 /// Put dead letters back into the main queue
 #[utoipa::path(post, path = "/api/v1/dead-letters/replay", tag = "dead letters",
     request_body(content = Option<These>, content_type = "application/json"),
-    responses((status = 200, description = "how many", body = Back)))]
+    responses((status = 200, description = "how many", body = Back),
+              (status = 409, description = "another look is under way")))]
 pub(super) async fn replay(State(api): State<Api>, body: Body) -> Result<Json<Back>, Problem> {
     let what = Redrive::Replay(api.db.clone(), Utc::now().naive_utc());
     let redriven = redrive(api, what, wanted(&body)?, "replayed").await?;
@@ -140,7 +150,8 @@ pub(super) async fn replay(State(api): State<Api>, body: Body) -> Result<Json<Ba
 /// Remove dead letters for good
 #[utoipa::path(post, path = "/api/v1/dead-letters/drop", tag = "dead letters",
     request_body(content = Option<These>, content_type = "application/json"),
-    responses((status = 200, description = "how many", body = Gone)))]
+    responses((status = 200, description = "how many", body = Gone),
+              (status = 409, description = "another look is under way")))]
 pub(super) async fn drop(State(api): State<Api>, body: Body) -> Result<Json<Gone>, Problem> {
     let redriven = redrive(api, Redrive::Drop, wanted(&body)?, "dropped").await?;
     Ok(Json(Gone {
@@ -155,9 +166,10 @@ async fn redrive(
     reason: Option<Reason>,
     done: &'static str,
 ) -> Result<Redriven, Problem> {
+    let turn = turn(&api).await?;
     let redriven = task(async move {
-        let _turn = api.letters.lock().await;
-        consumer::redrive(&api.amqp, &what, reason, |_, _| {}).await
+        let _turn = turn;
+        api.queue.redrive(&what, reason, |_, _| {}).await
     });
     let redriven = redriven.await?;
     match &redriven.error {
@@ -184,6 +196,13 @@ fn wanted(body: &Body) -> Result<Option<Reason>, Problem> {
         }
     }
     Ok(reason)
+}
+
+/// One look at a time: two would hide letters from each other. Whoever waits here has done nothing yet.
+async fn turn(api: &Api) -> Result<OwnedMutexGuard<()>, Problem> {
+    let waiting = Arc::clone(&api.letters).lock_owned();
+    let turn = tokio::time::timeout(WAIT, waiting).await;
+    turn.map_err(|_| Problem::conflict("another look into the dead letters is under way: try again"))
 }
 
 /// Ends its work even if the client is gone: what is half done would be hard to tell.

@@ -45,7 +45,7 @@ pub(super) async fn create(
     message::parse(&bytes).map_err(refused)?;
     let message_id = key.unwrap_or_else(|| Uuid::new_v4().to_string());
     let id = message_id.clone();
-    let publish = async move { api.publisher.publish(&api.amqp.queue, &bytes, &id).await };
+    let publish = async move { api.publisher.publish(&bytes, &id).await };
     match tokio::time::timeout(PUBLISH, publish).await {
         Ok(Ok(())) => Ok((StatusCode::ACCEPTED, Json(Published { message_id }))),
         Ok(Err(error)) => Err(Problem::broker(&error.to_string())),

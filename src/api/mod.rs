@@ -38,8 +38,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::BrokerConfig;
-use crate::consumer::{BrokerStatus, Publisher};
+use crate::consumer::{BrokerStatus, Publisher, Queue};
 use crate::live::Live;
 use crate::policy::Tenants;
 use crate::processor::RelayView;
@@ -59,7 +58,7 @@ pub struct Api {
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerStatus>,
     /// Where the broker is, and its queue.
-    pub amqp: BrokerConfig,
+    pub queue: Queue,
     /// Publishes messages.
     pub publisher: Arc<Publisher>,
     /// Whoever looks at dead letters has it.

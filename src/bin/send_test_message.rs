@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use herald::config::Config;
-use herald::consumer::{BrokerError, Publisher};
+use herald::consumer::{BrokerError, Publisher, Queue};
 use herald::domain::EventId;
 use indicatif::ProgressBar;
 
@@ -93,10 +93,10 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<String, Failure> {
     let body = body(&arguments)?;
-    let broker = Config::load()?.broker;
+    let queue = Queue::of(&Config::load()?);
     let count = arguments.count;
     let failed = |confirmed, error| {
-        let (broker, queue) = (broker.shown.clone(), broker.queue.clone());
+        let (broker, queue) = (queue.shown(), queue.name().to_owned());
         Failure::Broker {
             broker,
             queue,
@@ -105,11 +105,8 @@ async fn run(arguments: Arguments) -> Result<String, Failure> {
             error,
         }
     };
-    let publisher = Publisher::new(&broker);
-    publisher
-        .ensure_queue(&broker.queue)
-        .await
-        .map_err(|e| failed(0, e))?;
+    let publisher = Publisher::new(&queue);
+    publisher.ensure_queue().await.map_err(|e| failed(0, e))?;
     let bar = ProgressBar::new(count); // shows itself on a terminal only
     let id = || {
         arguments
@@ -118,7 +115,7 @@ async fn run(arguments: Arguments) -> Result<String, Failure> {
             .unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
     };
     let sent = stream::iter(0..count)
-        .map(|_| async { publisher.publish(&broker.queue, &body, &id()).await })
+        .map(|_| async { publisher.publish(&body, &id()).await })
         .buffer_unordered(AT_ONCE)
         .try_for_each(|()| {
             bar.inc(1);
@@ -132,7 +129,8 @@ async fn run(arguments: Arguments) -> Result<String, Failure> {
     let s = if confirmed == 1 { "" } else { "s" };
     Ok(format!(
         "{confirmed} message{s} confirmed in {} at {}",
-        broker.queue, broker.shown
+        queue.name(),
+        queue.shown()
     ))
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::arguments::{DeadLetters, Which};
 use super::progress::Progress;
 use super::{CLOCK, Failure, load_config, open_database, quiet_logs};
-use crate::config::{BrokerConfig, Config};
-use crate::consumer::{self, Letter, Listing, Redrive, dead_queue_name};
+use crate::config::Config;
+use crate::consumer::{Letter, Listing, Queue, Redrive};
 use crate::message::Reason;
 
 /// Letters looked at by `list`.
@@ -17,25 +17,26 @@ pub(super) async fn dead_letters(what: DeadLetters) -> Result<(), Failure> {
     let _guard = quiet_logs(&config.log)?;
     match what {
         DeadLetters::List { which, json } => list(&config, which.reason, json).await,
-        DeadLetters::Drop { which, json } => redrive(&config.broker, &which, &Redrive::Drop, json).await,
+        DeadLetters::Drop { which, json } => redrive(&Queue::of(&config), &which, &Redrive::Drop, json).await,
         DeadLetters::Replay { which, json } => {
             let db = open_database(&config).await?;
             let replay = Redrive::Replay(db, CLOCK().naive_utc());
-            redrive(&config.broker, &which, &replay, json).await
+            redrive(&Queue::of(&config), &which, &replay, json).await
         }
     }
 }
 
 async fn list(config: &Config, reason: Option<Reason>, as_json: bool) -> Result<(), Failure> {
-    let broker = &config.broker;
-    let listing = consumer::list(broker, reason, LOOKED)
+    let queue = Queue::of(config);
+    let listing = queue
+        .letters(reason, LOOKED)
         .await
-        .map_err(|e| Failure::Failed(format!("{}: {e}", broker.shown)))?;
+        .map_err(|e| Failure::Failed(format!("{}: {e}", queue.shown())))?;
     if as_json {
         println!("{}", listing.letters.iter().map(to_json).collect::<Value>());
     } else {
         listing.letters.iter().for_each(print);
-        println!("{}.", found(&listing, reason, &broker.queue));
+        println!("{}.", found(&listing, reason, &queue));
     }
     if listing.looked < listing.there {
         eprintln!(
@@ -46,9 +47,9 @@ async fn list(config: &Config, reason: Option<Reason>, as_json: bool) -> Result<
     Ok(())
 }
 
-fn found(listing: &Listing, reason: Option<Reason>, queue: &str) -> String {
+fn found(listing: &Listing, reason: Option<Reason>, queue: &Queue) -> String {
     let count = u32::try_from(listing.letters.len()).unwrap_or(u32::MAX);
-    let dead = dead_queue_name(queue);
+    let dead = queue.dead_name();
     match reason {
         None => format!("{} in {dead}", letters(count)),
         Some(reason) => format!("{} in {dead} with the reason {reason}", letters(count)),
@@ -90,18 +91,19 @@ fn to_json(letter: &Letter) -> Value {
     })
 }
 
-async fn redrive(broker: &BrokerConfig, which: &Which, what: &Redrive, as_json: bool) -> Result<(), Failure> {
+async fn redrive(queue: &Queue, which: &Which, what: &Redrive, as_json: bool) -> Result<(), Failure> {
     let (doing, done) = match what {
         Redrive::Drop => ("dropping dead letters", "dropped"),
         Redrive::Replay(..) => ("replaying dead letters", "replayed"),
     };
     let mut progress = None;
-    let redriven = consumer::redrive(broker, what, which.reason, |looked, there| {
-        progress
-            .get_or_insert_with(|| Progress::new(doing, there.into()))
-            .set(looked.into());
-    })
-    .await;
+    let redriven = queue
+        .redrive(what, which.reason, |looked, there| {
+            progress
+                .get_or_insert_with(|| Progress::new(doing, there.into()))
+                .set(looked.into());
+        })
+        .await;
     if let Some(progress) = progress {
         progress.finish();
     }
@@ -119,10 +121,10 @@ async fn redrive(broker: &BrokerConfig, which: &Which, what: &Redrive, as_json: 
             println!("{summary}.");
             Ok(())
         }
-        Some(error) if redriven.done == 0 => Err(Failure::Failed(format!("{}: {error}", broker.shown))),
+        Some(error) if redriven.done == 0 => Err(Failure::Failed(format!("{}: {error}", queue.shown()))),
         Some(error) => Err(Failure::Failed(format!(
             "{}: {error}; until then {summary}; the rest is in place",
-            broker.shown
+            queue.shown()
         ))),
     }
 }

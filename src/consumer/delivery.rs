@@ -8,6 +8,7 @@ use lapin::{Acker, BasicProperties};
 
 use super::dead_letter;
 use super::session::Session;
+use super::sqs::SqsOrigin;
 use super::verdict::{Settled, Verdict};
 use crate::failpoint;
 
@@ -27,6 +28,7 @@ pub struct Delivery {
 
 enum Origin {
     Amqp(Box<AmqpOrigin>),
+    Sqs(Box<SqsOrigin>),
     Local(Arc<OnceLock<Verdict>>),
 }
 
@@ -55,6 +57,22 @@ impl Delivery {
         }
     }
 
+    pub(super) fn sqs(
+        queue: Arc<str>,
+        body: Vec<u8>,
+        message_id: Option<String>,
+        redelivered: bool,
+        origin: SqsOrigin,
+    ) -> Self {
+        Self {
+            body,
+            message_id,
+            redelivered,
+            queue,
+            origin: Origin::Sqs(Box::new(origin)),
+        }
+    }
+
     /// A delivery without a broker. The cell takes the first verdict on it.
     pub fn local(queue: &str, body: Vec<u8>, message_id: Option<String>) -> (Self, Arc<OnceLock<Verdict>>) {
         let verdict = Arc::new(OnceLock::new());
@@ -74,6 +92,7 @@ impl Delivery {
     pub fn is_live(&self) -> bool {
         match &self.origin {
             Origin::Amqp(o) => !o.session.is_lost() && o.acker.usable(),
+            Origin::Sqs(o) => o.is_live(),
             Origin::Local(verdict) => verdict.get().is_none(),
         }
     }
@@ -81,8 +100,9 @@ impl Delivery {
     /// Carries the verdict out.
     pub async fn settle(&self, verdict: &Verdict) -> Settled {
         match &self.origin {
-            Origin::Amqp(_) if !self.is_live() => Settled::Lost,
+            Origin::Amqp(_) | Origin::Sqs(_) if !self.is_live() => Settled::Lost,
             Origin::Amqp(o) => o.settle(verdict, &self.body).await,
+            Origin::Sqs(o) => o.settle(verdict).await,
             Origin::Local(cell) => match cell.set(verdict.clone()) {
                 Ok(()) => Settled::Done,
                 Err(_) => Settled::Lost,
@@ -99,6 +119,7 @@ impl Delivery {
                 Some(ack) => o.session.prove(*ack).await,
                 None => false,
             },
+            Origin::Sqs(o) => o.is_deleted(),
             Origin::Local(verdict) => verdict.get().is_some(),
         }
     }
@@ -152,7 +173,7 @@ impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let session = match &self.origin {
             Origin::Amqp(o) => Some(o.session.number),
-            Origin::Local(_) => None,
+            Origin::Sqs(_) | Origin::Local(_) => None,
         };
         f.debug_struct("Delivery")
             .field("queue", &self.queue)

@@ -61,7 +61,7 @@ impl From<lapin::Error> for BrokerError {
 
 impl BrokerError {
     /// Whether a queue was asked for that does not exist.
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(super) const fn is_not_found(&self) -> bool {
         matches!(self, Self::Broker { not_found: true, .. })
     }
 

@@ -93,7 +93,7 @@ fn integer(value: &AMQPValue) -> Option<i64> {
     }
 }
 
-fn beginning(body: &[u8]) -> String {
+pub(super) fn beginning(body: &[u8]) -> String {
     let head = &body[..body.len().min(HEAD)];
     let mut shown = one_line(&String::from_utf8_lossy(head), SHOWN_BODY);
     if head.len() < body.len() && !shown.ends_with('…') {

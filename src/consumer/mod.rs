@@ -14,9 +14,11 @@ mod error;
 mod exchange;
 mod letter;
 mod publisher;
+mod queue;
 mod redrive;
 mod session;
 mod source;
+mod sqs;
 mod supervisor;
 mod topology;
 mod verdict;
@@ -26,9 +28,11 @@ pub use delivery::Delivery;
 pub use error::BrokerError;
 pub use exchange::Exchange;
 pub use letter::Letter;
-pub use publisher::Publisher;
-pub use redrive::{Listing, Redrive, RedriveError, Redriven, list, redrive};
+pub use publisher::AmqpPublisher;
+pub use queue::{Publisher, Queue, Source};
+pub use redrive::{Listing, Redrive, RedriveError, Redriven};
 pub use source::{AmqpSource, BrokerStatus};
+pub use sqs::{SqsQueue, SqsSource};
 pub use verdict::{DeadLetter, Settled, Verdict};
 
 /// Name of the exchange over which the workers of `queue` tell each other what happens.

@@ -16,7 +16,7 @@ use crate::config::BrokerConfig;
 
 /// For a publish and its confirm.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
-/// Publishes under way at once in a [`Publisher`].
+/// Publishes under way at once in a [`AmqpPublisher`].
 const LANES: usize = 16;
 /// `delivery_mode` of a persistent message.
 pub(super) const PERSISTENT: u8 = 2;
@@ -71,14 +71,14 @@ async fn open(connection: &Connection) -> lapin::Result<Channel> {
 /// Publishes messages as Herald's publishers do. Connects when first needed, and again when the
 /// connection was lost; up to 16 publishes run side by side.
 #[derive(Debug)]
-pub struct Publisher {
+pub struct AmqpPublisher {
     url: SecretString,
     connection: Mutex<Option<Arc<Connection>>>,
     lanes: [ConfirmChannel; LANES],
     turn: AtomicUsize,
 }
 
-impl Publisher {
+impl AmqpPublisher {
     /// A publisher to this broker; nothing is connected yet.
     pub fn new(broker: &BrokerConfig) -> Self {
         Self {

@@ -62,7 +62,11 @@ pub enum RedriveError {
 }
 
 /// The letters with this reason among the first `limit`; none is taken away.
-pub async fn list(broker: &BrokerConfig, reason: Option<Reason>, limit: u32) -> Result<Listing, BrokerError> {
+pub(super) async fn list(
+    broker: &BrokerConfig,
+    reason: Option<Reason>,
+    limit: u32,
+) -> Result<Listing, BrokerError> {
     let mut queue = DeadLetters::open(broker).await?;
     let mut letters = Vec::new();
     let mut look = async || -> Result<(), BrokerError> {
@@ -89,7 +93,7 @@ pub async fn list(broker: &BrokerConfig, reason: Option<Reason>, limit: u32) -> 
 
 /// Drops or replays the letters with this reason, of those that are there when it begins; the others stay
 /// as they are. `progress` is told after each letter how many were looked at and how many there are.
-pub async fn redrive(
+pub(super) async fn redrive(
     broker: &BrokerConfig,
     what: &Redrive,
     reason: Option<Reason>,
@@ -160,7 +164,7 @@ async fn replay(
     Ok(queue.publish(&delivery.data, properties).await?)
 }
 
-async fn reopen(db: &Database, now: NaiveDateTime, letter: &Letter) -> Result<Reopened, DbError> {
+pub(super) async fn reopen(db: &Database, now: NaiveDateTime, letter: &Letter) -> Result<Reopened, DbError> {
     let id = letter.dispatch_id.as_ref().and_then(|id| id.parse().ok());
     match id {
         Some(id) => {
@@ -173,7 +177,7 @@ async fn reopen(db: &Database, now: NaiveDateTime, letter: &Letter) -> Result<Re
 
 /// The new id of a conflicting message: the same for the same letter, so that one replayed twice because the
 /// first replay was killed is sent once.
-fn fresh_id(old: &str, dead_at: Option<&str>, body: &[u8]) -> ShortString {
+pub(super) fn fresh_id(old: &str, dead_at: Option<&str>, body: &[u8]) -> ShortString {
     let id = match dead_at {
         Some(dead_at) => {
             let mut hasher = Sha256::new();

@@ -1,7 +1,7 @@
 //! The consumer against a real broker.
 
 use chrono::Utc;
-use herald::consumer::{AmqpSource, BrokerError, BrokerStatus, DeadLetter, Publisher, Settled, Verdict};
+use herald::consumer::{AmqpPublisher, AmqpSource, BrokerError, BrokerStatus, DeadLetter, Settled, Verdict};
 use herald::domain::DispatchId;
 use herald::message::Reason;
 use lapin::BasicProperties;
@@ -475,7 +475,7 @@ async fn a_deleted_queue_is_created_again() {
 #[tokio::test]
 async fn publishing_to_nowhere_is_a_failure_of_that_message_alone() {
     let rabbit = Rabbit::new().await;
-    let publisher = Publisher::new(&rabbit.broker);
+    let publisher = AmqpPublisher::new(&rabbit.broker);
     let (queue, nowhere) = (
         rabbit.broker.queue.clone(),
         format!("{}-nowhere", rabbit.broker.queue),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use herald::config::Config;
-use herald::consumer::list;
+use herald::consumer::Queue;
 use herald::domain::DispatchId;
 use herald::repository::{Database, Reopened, reopen_dead};
 use lapin::BasicProperties;
@@ -147,7 +147,10 @@ async fn letters_are_listed_and_dropped() {
     );
     assert_eq!(listed(&shell, &[]).await, letters, "looking changed something");
 
-    let first = list(&stage.rabbit.broker, None, 3).await.expect("a listing");
+    let first = Queue::Amqp(stage.rabbit.broker.clone())
+        .letters(None, 3)
+        .await
+        .expect("a listing");
     assert_eq!((first.letters.len(), first.looked, first.there), (3, 3, 5));
 
     let text = shell.herald(&["dead-letters", "list"]).await.done();

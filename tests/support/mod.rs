@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "what the tests share is public to them")]
 
+pub mod aws;
 pub mod browser;
 pub mod certs;
 pub mod clock;

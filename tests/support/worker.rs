@@ -35,6 +35,13 @@ impl Settings {
             .set("LOG_FILE", "")
     }
 
+    /// The same without a queue.
+    pub fn bare(database: &TestDatabase) -> Self {
+        Self(Vec::new())
+            .set("DATABASE_URL", database.url())
+            .set("LOG_FILE", "")
+    }
+
     /// Real e-mails, in plain text, to this server.
     pub fn relay(self, server: &SmtpServer) -> Self {
         self.set("EMAIL_DUMMY_MODE", false)

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::{Finding, Findings, base_templates, in_time, relay, unusable};
 use crate::completion::{Target, Targets};
 use crate::config::Config;
-use crate::consumer::Publisher;
+use crate::consumer::{Publisher, Queue};
 use crate::policy::Tenants;
 use crate::render::Templates;
 use crate::repository::Database;
@@ -77,12 +77,10 @@ async fn database(config: &Config) -> Finding {
 }
 
 async fn broker(config: &Config) -> Finding {
-    let publisher = Publisher::new(&config.broker);
-    let there = publisher.ensure_queue(&config.broker.queue).await;
+    let queue = Queue::of(config);
+    let publisher = Publisher::new(&queue);
+    let there = publisher.ensure_queue().await;
     publisher.close().await;
-    there.map_err(|e| format!("{}: {e}", config.broker.shown))?;
-    Ok(format!(
-        "{}, queue `{}` is there",
-        config.broker.shown, config.broker.queue
-    ))
+    there.map_err(|e| format!("{}: {e}", queue.shown()))?;
+    Ok(format!("{}, queue `{}` is there", queue.shown(), queue.name()))
 }
