@@ -1,1 +1,56 @@
-//! What Herald keeps of each dispatch: a bundle with the request, every e-mail as it was handed over, and the outcome.
+//! What Herald keeps of each dispatch: a bundle with the request, every e-mail as it was handed over, and the
+//! outcome.
+//!
+//! Guarantee: a bundle with a `bundle.json` has each e-mail whose outcome is `sent` or `unknown`, byte for byte
+//! and at least once, unless it was erased. Recording never stops an e-mail: what a storage did not take in
+//! time is made anew from the ledger when the bundle is finalised.
+
+mod erasing;
+mod erasure;
+mod mbox;
+mod reading;
+mod recorder;
+mod sealing;
+mod sheaf;
+mod verification;
+
+pub use erasing::{Erased, erase};
+pub use erasure::Erasures;
+pub use mbox::{MboxReader, message_id_of, write_email};
+pub use reading::{Emails, emails, of_recipient, read_whole};
+pub use recorder::Recorder;
+pub use sealing::Sealing;
+pub use sheaf::{Page, Sheaf};
+pub use verification::{Findings, verify};
+
+use crate::domain::DispatchId;
+
+/// The request's resource.
+pub const REQUEST: &str = "request.json";
+
+/// The outcome's resource.
+pub const OUTCOME: &str = "outcome.json";
+
+/// The resource that says what was erased.
+pub const ERASURES: &str = "erased.json";
+
+/// How hard pages are packed: of gzip's levels the one that costs least for e-mails that are nearly alike.
+pub const LEVEL: u32 = 4;
+
+/// Content type of pages of e-mails.
+pub const MBOX_GZIP: &str = "application/gzip";
+
+/// Where a resource of Herald's own is said to come from.
+pub fn url(dispatch: DispatchId, name: &str) -> String {
+    format!("herald://dispatches/{dispatch}/{name}")
+}
+
+/// The name of a page of e-mails: which start of the dispatch wrote it, and its number there.
+pub fn page_name(start: i32, number: u64) -> String {
+    format!("emails-{start}-{number}.mbox.gz")
+}
+
+/// Whether a resource is a page of e-mails.
+pub fn is_page(name: &str) -> bool {
+    name.starts_with("emails-") && name.ends_with(".mbox.gz")
+}

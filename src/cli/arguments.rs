@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::domain::{DispatchId, EventId, TenantId};
+use crate::domain::{DispatchId, EmailAddress, EventId, TenantId};
 use crate::message::{Reason, Recipe};
 
 const AFTER: &str = "Configuration comes from the environment and from .env in the working directory; \
@@ -62,6 +62,9 @@ pub(super) enum Command {
     /// Look at completions that are pending, and try them now; needs no running worker
     #[command(subcommand)]
     Completions(Completions),
+    /// Look into the bundles of dispatches, prove them, or remove a person from them; needs OC_STORAGE_TYPE
+    #[command(subcommand)]
+    Archive(Archive),
     /// Show what is configured for a tenant, secrets masked; exit 1 when its file cannot be used
     Tenant {
         /// Id of the tenant, which is the name of its folder
@@ -138,6 +141,41 @@ pub(super) struct OfRecipe {
     /// Only those of this recipe, such as event.updated; otherwise all
     #[arg(long, value_name = "RECIPE")]
     pub(super) recipe: Option<Recipe>,
+}
+
+/// What to do with the archive.
+#[derive(Debug, Subcommand)]
+pub(super) enum Archive {
+    /// List the bundle of a dispatch, or print an e-mail byte for byte as it was handed over
+    Show {
+        /// Id of the dispatch
+        dispatch: DispatchId,
+        /// Whose e-mail is printed
+        #[arg(long, value_name = "ADDRESS")]
+        recipient: Option<EmailAddress>,
+        /// Print the list as JSON
+        #[arg(long, conflicts_with = "recipient")]
+        json: bool,
+    },
+    /// Check every hash, and that nobody is missing whom the ledger says was mailed; exit 1 if something is wrong
+    Verify {
+        /// One dispatch; otherwise all bundles
+        dispatch: Option<DispatchId>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a person's e-mails from all bundles, and write down in each that it was done
+    ///
+    /// A request that names the person (an order's) is removed as well. The ledger is not changed.
+    Erase {
+        /// Whose e-mails
+        #[arg(long, value_name = "ADDRESS")]
+        recipient: EmailAddress,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do with dead letters.

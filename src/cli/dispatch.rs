@@ -32,11 +32,14 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let stop = shutdown.stopping();
     let tenants = Tenants::new(&config.notifications, &config.environment);
     let templates = super::templates(&config, &tenants)?;
+    let archive = super::stored(&config)?;
+    let bundler = super::bundler(&config, &db, &templates, archive.as_ref());
     let setup = Setup {
         source: Source::Dispatch,
+        archive,
         ..super::setup(&config, db.clone(), templates, tenants, watch::Sender::default())
     };
-    let completing = super::completion(&config, db.clone(), setup.live.metrics().clone()).await;
+    let completing = super::completion(&config, db.clone(), setup.live.metrics().clone(), bundler).await;
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
 
     let (delivery, _verdict) = Delivery::local(&config.broker.queue, body, None);

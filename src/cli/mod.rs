@@ -6,6 +6,7 @@
     reason = "the answers of commands go there"
 )]
 
+mod archive;
 mod arguments;
 mod completions;
 mod dead_letters;
@@ -26,8 +27,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::archive::{Recorder, Sealing};
 use crate::completion::{self, HOOK_LIMIT, Targets};
 use crate::config::{Config, LogConfig, SourceKind};
 use crate::domain::Source;
@@ -35,9 +38,10 @@ use crate::failpoint;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::policy::Tenants;
-use crate::processor::{RelayView, Setup};
+use crate::processor::{Archiving, Bundler, RelayView, Setup};
 use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
+use crate::storage::{self, StorageBuilder, StorageError};
 use crate::telemetry::{self, Console, Guard};
 use arguments::{Command, Herald};
 
@@ -84,6 +88,7 @@ pub fn herald() -> ExitCode {
             Command::Cancel { dispatch } => steer::steer(dispatch, steer::Wish::Cancel).await,
             Command::DeadLetters(what) => dead_letters::dead_letters(what).await,
             Command::Completions(what) => completions::completions(what).await,
+            Command::Archive(what) => archive::archive(what).await,
             Command::Tenant { id, json } => tenant::tenant(&id, json),
             Command::Preview { template, format } => preview::preview(&template, format),
             Command::Doctor { tenant, json } => doctor::doctor(tenant.as_ref(), json).await,
@@ -154,6 +159,44 @@ fn templates(config: &Config, tenants: &Tenants) -> Result<Arc<TemplateSets>, Fa
     sets.map(Arc::new).map_err(|e| Failure::Usage(e.to_string()))
 }
 
+/// Where dispatches are kept, if they are.
+fn stored(config: &Config) -> Result<Option<Archiving>, Failure> {
+    let wrong = |e: StorageError| Failure::Usage(format!("OC_STORAGE_TYPE: {e}"));
+    let Some((store, _)) = storage::from_config(&config.storage, &config.aws).map_err(wrong)? else {
+        return Ok(None);
+    };
+    // Pages of e-mails are packed, and stay so: what unpacks is for attachments.
+    let builder = StorageBuilder::new(store.clone());
+    let builder = if config.storage.bundler {
+        builder.bundler()
+    } else {
+        builder
+    };
+    let storage = builder.build();
+    let sealing = Sealing::new(Arc::clone(&storage), Handle::current());
+    let recorder = Recorder::start(sealing).map_err(|e| Failure::Failed(format!("cannot start: {e}")))?;
+    Ok(Some(Archiving {
+        recorder,
+        store,
+        storage,
+    }))
+}
+
+/// Makes bundles whole, where dispatches are kept.
+fn bundler(
+    config: &Config,
+    db: &Database,
+    templates: &Arc<TemplateSets>,
+    archiving: Option<&Archiving>,
+) -> Option<Bundler> {
+    Some(Bundler {
+        db: db.clone(),
+        templates: Arc::clone(templates),
+        unsubscribe_url: config.email.unsubscribe_url.clone(),
+        archiving: archiving?.clone(),
+    })
+}
+
 /// What the processor needs, from the configuration.
 fn setup(
     config: &Config,
@@ -176,15 +219,21 @@ fn setup(
         tenants,
         relays,
         live: Live::new(CLOCK),
+        archive: None,
     }
 }
 
 /// What the relay of completions needs, from the configuration.
-async fn completion(config: &Config, db: Database, metrics: Metrics) -> completion::Setup {
+async fn completion(
+    config: &Config,
+    db: Database,
+    metrics: Metrics,
+    bundler: Option<Bundler>,
+) -> completion::Setup {
     completion::Setup {
         db,
         targets: Targets::new(&config.completions, &config.broker, &config.aws).await,
-        finalise: completion::nothing_stored(),
+        finalise: bundler.map_or_else(completion::nothing_stored, Bundler::into_finalise),
         hooks: Vec::new(),
         hook_limit: HOOK_LIMIT,
         metrics,

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
 use crate::completion::Relay;
-use crate::config::{Config, NotificationsConfig};
-use crate::consumer::{self, AmqpSource, BrokerStatus, Publisher};
+use crate::config::{Config, NotificationsConfig, SourceKind};
+use crate::consumer::{self, BrokerStatus, Publisher, Queue, Source};
 use crate::live::Live;
 use crate::policy::Tenants;
-use crate::processor::{Processor, RelayView, Setup};
+use crate::processor::{Archiving, Bundler, Processor, RelayView, Setup};
 use crate::render::TemplateSets;
 use crate::repository::{Database, DbError};
 use crate::shutdown::Shutdown;
@@ -36,23 +36,25 @@ pub(super) async fn run() -> Result<(), Failure> {
         telemetry::init(&config.log, Console::Stdout, colour).map_err(|e| Failure::Usage(e.to_string()))?;
     let tenants = Tenants::load(&config.notifications, &config.environment, CLOCK().into());
     let templates = super::templates(&config, &tenants)?;
+    let archive = super::stored(&config)?;
     warn_of_opened(&config.notifications);
     let shutdown = Shutdown::new();
     shutdown
         .listen()
         .map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
     let db = Database::new(&config.database)?;
+    let queue = Queue::of(&config);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        broker = config.broker.shown,
-        queue = config.broker.queue,
+        broker = queue.shown(),
+        queue = queue.name(),
         dummy = config.email.dummy,
         "Herald starts"
     );
     let consuming = shutdown.stopping();
     let (ready, migrated) = watch::channel(false);
     let relays = watch::Sender::default();
-    let (source, broker) = AmqpSource::start(&config.broker, consuming);
+    let (source, broker) = queue.start(config.broker.prefetch, consuming);
     let live = Live::new(CLOCK);
     let telling = Telling::start(&config, &live, &broker);
     if let Some(addr) = config.http.addr {
@@ -64,8 +66,8 @@ pub(super) async fn run() -> Result<(), Failure> {
             db: db.clone(),
             migrated,
             broker,
-            amqp: config.broker.clone(),
-            publisher: Arc::new(Publisher::new(&config.broker)),
+            publisher: Arc::new(Publisher::new(&queue)),
+            queue,
             letters: Arc::default(),
             tenants: tenants.clone(),
             templates: Arc::clone(&templates),
@@ -81,8 +83,10 @@ pub(super) async fn run() -> Result<(), Failure> {
         return Ok(());
     }
     ready.send_replace(true);
-    let completing = Completing::start(&config, &db, &live).await;
-    let worked = work(config, source, db, (templates, tenants, relays, live), &shutdown).await;
+    let bundler = super::bundler(&config, &db, &templates, archive.as_ref());
+    let completing = Completing::start(&config, &db, &live, bundler).await;
+    let shown = (templates, tenants, relays, live, archive);
+    let worked = work(config, source, db, shown, &shutdown).await;
     let now = shutdown.now().clone();
     now.run_until_cancelled(completing.end()).await;
     telling.end().await;
@@ -90,18 +94,25 @@ pub(super) async fn run() -> Result<(), Failure> {
 }
 
 /// What the processor has besides the configuration.
-type Shown = (Arc<TemplateSets>, Tenants, watch::Sender<Vec<RelayView>>, Live);
+type Shown = (
+    Arc<TemplateSets>,
+    Tenants,
+    watch::Sender<Vec<RelayView>>,
+    Live,
+    Option<Archiving>,
+);
 
 async fn work(
     config: Config,
-    source: AmqpSource,
+    source: Source,
     db: Database,
-    (templates, tenants, relays, live): Shown,
+    (templates, tenants, relays, live, archive): Shown,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let stop = shutdown.stopping();
     let setup = Setup {
         live,
+        archive,
         ..super::setup(&config, db.clone(), templates, tenants, relays)
     };
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
@@ -127,8 +138,9 @@ struct Completing {
 }
 
 impl Completing {
-    async fn start(config: &Config, db: &Database, live: &Live) -> Self {
-        let setup = super::completion(config, db.clone(), live.metrics().clone()).await;
+    async fn start(config: &Config, db: &Database, live: &Live, bundler: Option<Bundler>) -> Self {
+        let metrics = live.metrics().clone();
+        let setup = super::completion(config, db.clone(), metrics, bundler).await;
         let stop = CancellationToken::new();
         let relay = tokio::spawn(Relay::new(setup).run(stop.clone()));
         Self { stop, relay }
@@ -155,8 +167,11 @@ impl Telling {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(live.clone().run(stop.clone()));
-        let (settings, broker) = (config.broker.clone(), broker.clone());
-        tasks.spawn(consumer::broadcast(settings, live.clone(), broker, stop.clone()));
+        // Workers tell each other over AMQP alone.
+        if config.source == SourceKind::Amqp {
+            let (settings, broker) = (config.broker.clone(), broker.clone());
+            tasks.spawn(consumer::broadcast(settings, live.clone(), broker, stop.clone()));
+        }
         Self { stop, tasks }
     }
 

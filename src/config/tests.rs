@@ -131,10 +131,8 @@ fn empty_counts_as_unset_with_three_exceptions() {
 #[case("LOG_LEVEL", "info,herald::mailer=trace", "herald::mailer=trace")]
 #[case("LOG_FORMAT", "JSON", "json: true")]
 #[case("LOG_FILE", "/var/log/h.log", "file: Some(\"/var/log/h.log\")")]
-#[case("SOURCE", "SQS", "Sqs { queue: \"notification-queue\" }")]
 #[case("OC_STORAGE_TYPE", "file", "File(\"./bundles\")")]
 #[case("OC_S3_PREFIX", "a/b/", "")]
-#[case("OC_SQS_QUEUE_URL", "http://127.0.0.1:1/q", "port: Some(1)")]
 #[case("COMPLETIONS_EXCHANGE", "done", "exchange: Some(\"done\")")]
 #[case(
     "ATTACHMENT_HOSTS",
@@ -419,6 +417,18 @@ fn what_needs_aws_says_what_is_missing() {
     ];
     assert_eq!(names(&s3), "OC_SQS_QUEUE_URL");
     assert_eq!(names(&[("AWS_ACCESS_KEY_ID", "x")]), "AWS_SECRET_ACCESS_KEY");
+    assert_eq!(
+        names(&[("OC_SQS_QUEUE_URL", "http://127.0.0.1:1/q")]),
+        "AWS_REGION"
+    );
+}
+
+#[test]
+fn sqs_is_a_source() {
+    let endpoint = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    let config = read(&[("SOURCE", "SQS"), endpoint]).unwrap();
+    let queue = "notification-queue".to_owned();
+    assert_eq!(config.source, SourceKind::Sqs { queue });
 }
 
 #[test]

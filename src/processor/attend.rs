@@ -14,7 +14,7 @@ use super::telling::{became, tell_reply};
 use super::way::Open;
 use super::window::Permit;
 use crate::failpoint;
-use crate::mailer::{Fault, FaultCause, Handover, Phase};
+use crate::mailer::{Email, Fault, FaultCause, Handover, Phase};
 use crate::repository::{Entry, Outcome};
 
 impl Senders {
@@ -39,7 +39,7 @@ impl Senders {
                 now,
             );
             if let Next::Record(outcome) = judged {
-                self.record(load.job, outcome, load.permit);
+                self.record(load.job, outcome, load.permit, load.email);
             }
         }
     }
@@ -51,12 +51,14 @@ impl Senders {
             mut job,
             mut permit,
             denials,
+            email,
             ..
         } = load;
         match &handover {
             Handover::Unsent(_) | Handover::Unknown(_) => permit.fails(),
             _ => permit.passes(),
         }
+        let email = email.filter(|_| matches!(handover, Handover::Accepted(_) | Handover::Unknown(_)));
         failpoint::reached("s4-after-reply");
         tell_reply(&self.lane.live, &job, &handover);
         self.lane.note_move();
@@ -70,7 +72,7 @@ impl Senders {
         let now = (self.now)().naive_utc();
         let denied = denial(&handover).map(|reply| (job.again(), reply.clone()));
         match judge(handover, job.row.attempts, faults, &job.work.config, now) {
-            Next::Record(outcome) => self.record(job, outcome, permit),
+            Next::Record(outcome) => self.record(job, outcome, permit, email),
             Next::Requeue if self.stop.is_cancelled() => drop_job(&job),
             Next::Requeue => self.lane.requeue(job),
         }
@@ -130,7 +132,9 @@ impl Senders {
         passed > job.passed_then
     }
 
-    pub(super) fn record(&self, job: Job, outcome: Outcome, permit: Permit) {
+    /// Sends an outcome on its way into the ledger, an e-mail that may have been handed over into the bundle
+    /// before it.
+    pub(super) fn record(&self, job: Job, outcome: Outcome, permit: Permit, email: Option<Email>) {
         log(&job, &outcome);
         let became = became(&outcome, &job.row.recipient);
         let again = match &outcome {
@@ -144,19 +148,26 @@ impl Senders {
             outcome,
             first: !job.work.fruitful.swap(true, Ordering::Relaxed),
         };
-        self.writer.record(
-            entry,
-            Ticket {
-                id: job.row.id,
-                channel: job.row.channel,
-                became,
-                work: job.work,
-                again,
-                marking: None,
-                reopened: false,
-                permit: Some(permit),
-            },
-        );
+        let kept = job.page.as_ref().zip(email);
+        let kept = kept.map(|(page, email)| (Arc::clone(page), email, job.created_at()));
+        let sender = job.work.plan.identity.address.to_string();
+        let ticket = Ticket {
+            id: job.row.id,
+            channel: job.row.channel,
+            became,
+            work: job.work,
+            again,
+            marking: None,
+            reopened: false,
+            permit: Some(permit),
+        };
+        match (&self.recorder, kept) {
+            (Some(recorder), Some((page, email, at))) => {
+                let writer = self.writer.clone();
+                recorder.put(&page, sender, at, email, move || writer.record(entry, ticket));
+            }
+            _ => self.writer.record(entry, ticket),
+        }
     }
 }
 

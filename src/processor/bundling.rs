@@ -187,8 +187,13 @@ impl Bundler {
         for row in rows {
             let made = email_of(row, plan, composer, letterhead, self.unsubscribe_url.as_ref());
             let (_, email) = made.map_err(Unfinished::NotYet)?;
-            write_email(&mut packed, sender, row.created_at.and_utc(), &[&email.own, &email.shared])
-                .map_err(|e| Unfinished::NotYet(e.to_string()))?;
+            write_email(
+                &mut packed,
+                sender,
+                row.created_at.and_utc(),
+                &[&email.own, &email.shared],
+            )
+            .map_err(|e| Unfinished::NotYet(e.to_string()))?;
         }
         packed.finish().map_err(|e| Unfinished::NotYet(e.to_string()))
     }

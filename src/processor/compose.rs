@@ -3,11 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::job::Job;
+use crate::config::UrlTemplate;
 use crate::domain::{Channel, DisplayName, EmailAddress, one_line};
 use crate::failpoint;
-use crate::mailer::Draft;
-use crate::policy::Facts;
-use crate::render::{Recipient, slack_post};
+use crate::mailer::{Draft, Email, Letterhead};
+use crate::policy::{Facts, Plan};
+use crate::render::{Composer, Recipient, slack_post};
+use crate::repository::WorkRow;
 
 /// Longest error that is kept, in characters.
 pub(super) const MAX_ERROR: usize = 1_000;
@@ -19,7 +21,7 @@ pub(super) enum Composed {
         /// Envelope recipient.
         to: EmailAddress,
         /// Its bytes.
-        email: Vec<u8>,
+        email: Email,
     },
     /// The body of a post.
     Post(Vec<u8>),
@@ -47,35 +49,52 @@ fn post(job: &Job) -> Result<Composed, String> {
 
 fn email(job: &Job) -> Result<Composed, String> {
     let work = &job.work;
-    let to: EmailAddress = job.row.recipient.parse().map_err(|e| format!("{e}"))?;
     failpoint::reached_for("compose", &job.row.recipient);
     failpoint::panic_for("compose-panics", &job.row.recipient);
-    let name = DisplayName::clean(&job.row.name);
-    let unsubscribe = work
-        .unsubscribe_url
-        .as_ref()
-        .zip(job.row.participant_id.zip(work.plan.facts.event_id()))
+    let unsubscribe = work.unsubscribe_url.as_ref();
+    let (to, email) = email_of(
+        &job.row,
+        &work.plan,
+        &work.composer,
+        &work.letterhead,
+        unsubscribe,
+    )?;
+    Ok(Composed::Email { to, email })
+}
+
+/// The same row gives the same bytes.
+pub(super) fn email_of(
+    row: &WorkRow,
+    plan: &Plan,
+    composer: &Composer,
+    letterhead: &Letterhead,
+    unsubscribe_url: Option<&UrlTemplate>,
+) -> Result<(EmailAddress, Email), String> {
+    let to: EmailAddress = row.recipient.parse().map_err(|e| format!("{e}"))?;
+    let name = DisplayName::clean(&row.name);
+    let unsubscribe = unsubscribe_url
+        .zip(row.participant_id.zip(plan.facts.event_id()))
         .map(|(template, (participant, event))| template.fill(participant, event, &to));
     let recipient = Recipient {
         name: &name,
         address: &to,
         unsubscribe_url: unsubscribe.as_deref(),
     };
-    let rendered = work.composer.compose(&recipient).map_err(|e| e.to_string())?;
-    let boundary = boundary_id(&job.row.message_id);
+    let rendered = composer.compose(&recipient).map_err(|e| e.to_string())?;
+    let boundary = boundary_id(&row.message_id);
     let draft = Draft {
         to: &to,
         to_name: &name,
-        message_id: &job.row.message_id,
-        date: job.created_at(),
+        message_id: &row.message_id,
+        date: row.created_at.and_utc(),
         unsubscribe_url: unsubscribe.as_deref(),
         boundary_id: &boundary,
         text: &rendered.text,
         html: &rendered.html,
         calendar: rendered.calendar.as_ref().map(|c| (c.method, c.body.as_str())),
     };
-    let email = work.letterhead.assemble(&draft).map_err(|e| e.to_string())?;
-    Ok(Composed::Email { to, email })
+    let email = letterhead.assemble(&draft).map_err(|e| e.to_string())?;
+    Ok((to, email))
 }
 
 /// The left half of the Message-ID, which is the notification's own, in the characters of a boundary.

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::bundling::Archiving;
 use super::job::Ticket;
 use super::lanes::Lanes;
 use super::lease::{Lease, Leases};
@@ -31,6 +32,7 @@ pub(super) struct Engine {
     pub(super) templates: Arc<TemplateSets>,
     pub(super) tenants: Tenants,
     pub(super) live: Live,
+    pub(super) archive: Option<Archiving>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) relays: watch::Sender<Vec<RelayView>>,
     pub(super) leases: Leases,
@@ -85,6 +87,7 @@ impl Engine {
             tenants,
             relays,
             live,
+            archive,
         } = setup;
         if !email.dummy {
             // What cannot work is known at once.
@@ -98,7 +101,9 @@ impl Engine {
             told(&live),
         )?;
         let abort = CancellationToken::new();
-        let lanes = Arc::new(Lanes::new(delivery.in_flight, writer, now, (stop, &abort), &live));
+        let recorder = archive.as_ref().map(|archive| archive.recorder.clone());
+        let ways = (writer, recorder);
+        let lanes = Arc::new(Lanes::new(delivery.in_flight, ways, now, (stop, &abort), &live));
         let leases = Leases::new(db.clone(), delivery.lease);
         let beats_stop = CancellationToken::new();
         let beats = tokio::spawn(leases.clone().keep_alive(beats_stop.clone()));
@@ -114,6 +119,7 @@ impl Engine {
             tenants,
             relays,
             live,
+            archive,
             lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),

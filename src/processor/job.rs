@@ -11,6 +11,7 @@ use super::lane::Lane;
 use super::lease::Lease;
 use super::standing::Standing;
 use super::window::Permit;
+use crate::archive::{Page, Sheaf};
 use crate::config::{DeliveryConfig, UrlTemplate};
 use crate::domain::{Channel, DispatchId, NotificationId};
 use crate::live::{Became, Running};
@@ -35,6 +36,8 @@ pub(super) struct Work {
     /// The sweeper took it up: no message is held for it.
     pub(super) swept: bool,
     pub(super) unsubscribe_url: Option<UrlTemplate>,
+    /// Where its e-mails are kept, if they are.
+    pub(super) sheaf: Option<Arc<Sheaf>>,
     /// Every row is marked in the ledger before anything is done with it.
     pub(super) marked: bool,
     /// One row at a time.
@@ -101,6 +104,8 @@ impl Routes {
 pub(super) struct Job {
     pub(super) row: WorkRow,
     pub(super) work: Arc<Work>,
+    /// What its e-mail is kept with.
+    pub(super) page: Option<Arc<Page>>,
     /// How often the lane failed while it was at this one.
     pub(super) lane_faults: u32,
     /// What the lane had passed when it first failed at this one.
@@ -113,6 +118,7 @@ impl Job {
         Self {
             row: self.row.clone(),
             work: Arc::clone(&self.work),
+            page: self.page.clone(),
             lane_faults: 0,
             passed_then: 0,
         }

@@ -21,6 +21,7 @@ use super::standing::Standing;
 use super::users::Users;
 use super::way::Way;
 use super::window::Window;
+use crate::archive::Recorder;
 use crate::domain::EmailAddress;
 use crate::live::Live;
 use crate::repository::Writer;
@@ -37,6 +38,7 @@ pub(super) struct Lanes {
     next: AtomicU64,
     window: Arc<Window>,
     writer: Writer<Ticket>,
+    recorder: Option<Recorder>,
     now: Clock,
     stop: CancellationToken,
     abort: CancellationToken,
@@ -51,7 +53,7 @@ struct Entry {
 impl Lanes {
     pub(super) fn new(
         in_flight: usize,
-        writer: Writer<Ticket>,
+        (writer, recorder): (Writer<Ticket>, Option<Recorder>),
         now: Clock,
         (stop, abort): (&CancellationToken, &CancellationToken),
         live: &Live,
@@ -67,6 +69,7 @@ impl Lanes {
             next: AtomicU64::new(0),
             window,
             writer,
+            recorder,
             now,
             stop: stop.clone(),
             abort: abort.clone(),
@@ -134,6 +137,7 @@ impl Lanes {
             pacing: Pacing::default(),
             window: Arc::clone(&self.window),
             writer: self.writer.clone(),
+            recorder: self.recorder.clone(),
             connections,
             now: self.now,
             passed: AtomicU64::new(0),

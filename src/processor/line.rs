@@ -8,7 +8,7 @@ use super::job::Job;
 use super::way::{Open, quit};
 use super::window::Permit;
 use crate::failpoint;
-use crate::mailer::Handover;
+use crate::mailer::{Email, Handover};
 
 /// How long an e-mail waits behind another one's final dot before it is given to other connections.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Load {
     pub(super) job: Job,
     pub(super) permit: Permit,
+    /// Its e-mail, where that is kept.
+    pub(super) email: Option<Email>,
     /// Its text may have left.
     pub(super) let_go: AtomicBool,
     /// Denials that were known when it was put on the line.

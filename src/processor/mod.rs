@@ -2,6 +2,7 @@
 //! that nothing can leave between receipt and settlement.
 
 mod attend;
+mod bundling;
 mod compose;
 mod denials;
 mod destination;
@@ -60,6 +61,7 @@ use judgement::{acked, leave, reached};
 use lease::{Backing, lock};
 use work::{DATABASE_PAUSE, Ended};
 
+pub use bundling::{Archiving, Bundler};
 pub use engine::StartError;
 pub use judgement::Judgement;
 pub use view::{IdentityView, RelayState, RelayView};
@@ -89,6 +91,8 @@ pub struct Setup {
     pub relays: watch::Sender<Vec<RelayView>>,
     /// Who is told of it.
     pub live: Live,
+    /// Where e-mails are kept, if they are.
+    pub archive: Option<Archiving>,
 }
 
 /// Works deliveries off.

@@ -13,7 +13,7 @@ use crate::domain::{DispatchId, Source};
 use crate::failpoint;
 use crate::message::{EventDetails, Message, Reason};
 use crate::policy::{self, Plan, Planned, Resolution, Tenancy};
-use crate::render::Composer;
+use crate::render::{Composer, TemplateSets};
 use crate::repository::{self, Accepted, DbError, Equals, MessageKey, NewDispatch, NewPlan};
 
 /// Why a message was not accepted.
@@ -74,12 +74,13 @@ async fn plan(engine: &Arc<Engine>, message: &Message) -> Result<NewPlan, Refuse
     let tenancy = tenancy(engine, message).await?;
     let planned = policy::plan(message, details, &tenancy, &engine.surroundings);
     let now = (engine.now)();
-    let composer = compose(engine, &planned.plan, now, 0)
-        .await
-        .map_err(|unready| match unready {
-            Unready::Configuration(error) => Refused::ForGood(Reason::TenantConfig, error),
-            Unready::Program(error) => Refused::Impossible(error),
-        })?;
+    let composer =
+        compose(&engine.templates, &planned.plan, now, 0)
+            .await
+            .map_err(|unready| match unready {
+                Unready::Configuration(error) => Refused::ForGood(Reason::TenantConfig, error),
+                Unready::Program(error) => Refused::Impossible(error),
+            })?;
     new_plan(planned, &composer).map_err(Refused::Impossible)
 }
 
@@ -119,12 +120,12 @@ pub(super) enum Unready {
 
 /// Prepares what all recipients of a plan share.
 pub(super) async fn compose(
-    engine: &Arc<Engine>,
+    templates: &Arc<TemplateSets>,
     plan: &Plan,
     created_at: chrono::DateTime<chrono::Utc>,
     held_back: u64,
 ) -> Result<Composer, Unready> {
-    let (sets, tenant) = (Arc::clone(&engine.templates), plan.tenant.clone());
+    let (sets, tenant) = (Arc::clone(templates), plan.tenant.clone());
     // It looks at files.
     let templates = tokio::task::spawn_blocking(move || sets.of(tenant.as_ref())).await;
     let templates = templates.map_err(|e| Unready::Program(e.to_string()))?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::attend::drop_job;
-use super::compose::compose;
+use super::compose::{Composed, compose};
 use super::job::{Job, Ticket};
 use super::lane::Lane;
 use super::line::{Advanced, Line, Load};
@@ -18,6 +18,7 @@ use super::pacing::Pacing;
 use super::telling::tell_fault;
 use super::way::{Open, Way, quit};
 use super::window::{Permit, Window};
+use crate::archive::Recorder;
 use crate::mailer::{Fault, FaultCause, Handover};
 use crate::repository::{Outcome, Writer};
 
@@ -38,6 +39,7 @@ pub(super) struct Senders {
     pub(super) pacing: Pacing,
     pub(super) window: Arc<Window>,
     pub(super) writer: Writer<Ticket>,
+    pub(super) recorder: Option<Recorder>,
     pub(super) connections: usize,
     pub(super) now: super::Clock,
     /// E-mails that the relay took.
@@ -159,17 +161,22 @@ impl Senders {
         let denials = job.route().standing.denials.so_far();
         match compose(&job) {
             Ok(composed) => {
+                let email = match &composed {
+                    Composed::Email { email, .. } if job.page.is_some() => Some(email.clone()),
+                    _ => None,
+                };
                 open.outlet.add(&job, composed);
                 line.flying.push_back(Load {
                     job,
                     permit,
+                    email,
                     let_go: AtomicBool::new(false),
                     denials,
                 });
             }
             Err(error) => {
                 let attempted = false;
-                self.record(job, Outcome::Failed { error, attempted }, permit);
+                self.record(job, Outcome::Failed { error, attempted }, permit, None);
             }
         }
     }

@@ -98,6 +98,11 @@ impl Processor {
             routes,
             swept: delivery.is_none(),
             unsubscribe_url: self.engine.email.unsubscribe_url.clone(),
+            sheaf: self
+                .engine
+                .archive
+                .as_ref()
+                .map(|archive| archive.recorder.open(dispatch, starts)),
             marked: starting.hold || start == Start::Quarantined,
             quarantined: start == Start::Quarantined,
             fruitful: AtomicBool::new(false),
@@ -123,7 +128,7 @@ impl Processor {
     async fn prepare(&self, claim: &Claim) -> Result<Prepared, Unprepared> {
         let plan = Plan::from_text(&claim.plan).map_err(|e| Unprepared::Never(e.to_string()))?;
         let created_at = claim.created_at.and_utc();
-        let made = planning::compose(&self.engine, &plan, created_at, claim.held_back).await;
+        let made = planning::compose(&self.engine.templates, &plan, created_at, claim.held_back).await;
         let composer = made.map_err(|unready| match unready {
             Unready::Configuration(why) => Unprepared::Waits(why),
             Unready::Program(why) => Unprepared::Never(why),

@@ -163,9 +163,15 @@ impl Course {
         self.stage = brought.stage;
         let work = &self.work;
         let fresh = self.hand.take(brought.rows);
+        let recorder = self.engine.archive.as_ref().map(|archive| &archive.recorder);
+        let page = recorder
+            .zip(work.sheaf.as_ref())
+            .filter(|_| !fresh.is_empty())
+            .map(|(recorder, sheaf)| recorder.page(sheaf));
         let jobs = fresh.into_iter().map(|row| Job {
             row,
             work: Arc::clone(work),
+            page: page.clone(),
             lane_faults: 0,
             passed_then: 0,
         });

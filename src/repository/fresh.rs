@@ -123,10 +123,15 @@ fn no_address(text: &str, participant: i64) -> String {
 /// The Message-ID of a notification: it follows from dispatch, channel and recipient, so that every copy
 /// has the same one whoever sends it.
 fn message_id(dispatch: DispatchId, channel: Channel, recipient: &str, domain: &str) -> String {
+    format!("{}{domain}", message_id_left(dispatch, channel, recipient))
+}
+
+/// The same up to its `@`.
+pub fn message_id_left(dispatch: DispatchId, channel: Channel, recipient: &str) -> String {
     let digest = Sha256::new()
         .chain_update(channel.as_str())
         .chain_update([0])
         .chain_update(recipient)
         .finalize();
-    format!("{}.{}@{domain}", dispatch.simple(), hex::encode(&digest[..8]))
+    format!("{}.{}@", dispatch.simple(), hex::encode(&digest[..8]))
 }

@@ -4,6 +4,7 @@
 mod accept;
 mod acks;
 mod admit;
+mod archive;
 mod browse;
 mod clock;
 mod closing;
@@ -43,6 +44,7 @@ mod writer;
 pub use accept::{Accepted, Claimant, MessageKey, accept};
 pub use acks::{Doubt, Equals, ack_begun, ack_lost, ack_proven};
 pub use admit::{NewDispatch, NewPlan};
+pub use archive::{Told, handed_over, handed_over_ids, handed_over_rows, told};
 pub use browse::{
     DispatchView, Missed, NotificationFilter, NotificationView, audience, dispatch, dispatches, missed,
     notification, notifications, settled,
@@ -57,6 +59,7 @@ pub use completions::{
 pub use connection::{AnyConnection, Database};
 pub use error::DbError;
 pub use events::{EventRow, event_row};
+pub use fresh::message_id_left;
 pub use holder::{is_dead, this_process};
 pub use idempotency::{Once, once};
 pub use lease::{

@@ -96,6 +96,15 @@ fn value(closed: &Closed, id: &str, (status, counts): (DispatchStatus, &Counts),
     })
 }
 
+/// The same of a dispatch that is there.
+pub(super) fn url_of(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<String, DbError> {
+    let closed: Closed = dispatches::table
+        .find(dispatch.to_string())
+        .select(Closed::as_select())
+        .first(conn)?;
+    Ok(primary_url(&closed))
+}
+
 /// What the dispatch was about. A pipeline without an id is named by its message's type.
 fn primary_url(closed: &Closed) -> String {
     if let Some(event) = closed.event_id {

@@ -8,6 +8,7 @@ mod api_messages;
 mod api_openapi;
 mod api_replays;
 mod api_views;
+mod archive;
 mod bad_messages;
 mod bad_participants;
 mod beside;
@@ -40,6 +41,7 @@ mod round_trips;
 mod scripted;
 mod slack;
 mod slack_limits;
+mod sqs;
 mod steering;
 mod stop;
 #[path = "../support/mod.rs"]
