@@ -20,8 +20,6 @@ pub mod completion;
 
 pub mod archive;
 
-pub mod attachment;
-
 pub mod storage;
 
 pub mod mailer;
@@ -47,8 +45,6 @@ pub mod telemetry;
 pub mod shutdown;
 
 mod aws;
-
-mod outside;
 
 pub mod config;
 

@@ -21,7 +21,7 @@ pub use reading::{Emails, emails, of_recipient, read_whole};
 pub use recorder::Recorder;
 pub use sealing::Sealing;
 pub use sheaf::{Page, Sheaf};
-pub use verification::{Findings, verify};
+pub use verification::{Findings, LedgerEmails, verify};
 
 use crate::domain::DispatchId;
 

@@ -167,16 +167,14 @@ fn seal(open: Option<Open>, sheaf: &Arc<Sheaf>, sealing: &Sealing) {
     let Some(Open { mut encoder, emails }) = open.filter(|open| open.emails > 0) else {
         return sheaf.end();
     };
-    match encoder.flush().and_then(|()| encoder.finish()) {
-        Ok(bytes) => sealing.store(Sealed {
-            sheaf: Arc::clone(sheaf),
-            number: sheaf.next_number(),
-            bytes: bytes.into(),
-            emails,
-        }),
-        Err(_) => {
-            sheaf.lost();
-            sheaf.end();
-        }
-    }
+    let Ok(bytes) = encoder.flush().and_then(|()| encoder.finish()) else {
+        sheaf.lost();
+        return sheaf.end();
+    };
+    sealing.store(Sealed {
+        sheaf: Arc::clone(sheaf),
+        number: sheaf.next_number(),
+        bytes: bytes.into(),
+        emails,
+    });
 }

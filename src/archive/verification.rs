@@ -1,7 +1,7 @@
 //! Whether a bundle is what it says, and has what the ledger says: every byte by its hash, every recipient by
 //! the Message-ID of an e-mail.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
@@ -12,6 +12,9 @@ use super::mbox::message_id_of;
 use super::reading::emails;
 use crate::domain::DispatchId;
 use crate::storage::{BundleId, StorageError, Store};
+
+/// Addresses by Message-IDs.
+pub type LedgerEmails = BTreeMap<String, String>;
 
 /// Missing recipients that are named at most.
 const NAMED: usize = 20;
@@ -35,7 +38,7 @@ pub struct Findings {
 pub async fn verify(
     store: &Store,
     dispatch: DispatchId,
-    handed_over: Option<HashMap<String, String>>,
+    handed_over: Option<LedgerEmails>,
 ) -> Result<Findings, StorageError> {
     let bid = BundleId::from(dispatch);
     let mut found = Findings::default();
@@ -94,12 +97,7 @@ pub async fn verify(
     Ok(found)
 }
 
-fn compare(
-    found: &mut Findings,
-    ids: &HashSet<String>,
-    erased: &HashSet<&str>,
-    handed_over: HashMap<String, String>,
-) {
+fn compare(found: &mut Findings, ids: &HashSet<String>, erased: &HashSet<&str>, handed_over: LedgerEmails) {
     let is_missing = |id: &String| !ids.contains(id) && !erased.contains(id.as_str());
     let mut missing: Vec<String> = handed_over
         .into_iter()

@@ -1,6 +1,5 @@
 //! `herald archive`: looks into what was kept, proves it, and removes a person from it.
 
-use std::collections::HashMap;
 use std::io::Write as _;
 
 use super::arguments::Archive;
@@ -131,10 +130,7 @@ async fn verify(
 }
 
 /// What the ledger says was handed over; none where it does not have the dispatch.
-async fn handed_over(
-    db: &Database,
-    dispatch: DispatchId,
-) -> Result<Option<HashMap<String, String>>, Failure> {
+async fn handed_over(db: &Database, dispatch: DispatchId) -> Result<Option<archive::LedgerEmails>, Failure> {
     let read = move |conn: &mut repository::AnyConnection| {
         if repository::told(conn, dispatch)?.is_none() {
             return Ok(None);

@@ -62,7 +62,7 @@ pub(super) enum Command {
     /// Look at completions that are pending, and try them now; needs no running worker
     #[command(subcommand)]
     Completions(Completions),
-    /// Look into the bundles of dispatches, prove them, or remove a person from them; needs OC_STORAGE_TYPE
+    /// Look into the bundles of dispatches, prove them, or remove a person from them; needs a storage
     #[command(subcommand)]
     Archive(Archive),
     /// Show what is configured for a tenant, secrets masked; exit 1 when its file cannot be used

@@ -78,7 +78,7 @@ pub fn herald() -> ExitCode {
     let _armed = failpoint::arm();
     finish(with_runtime(async move {
         match arguments.command {
-            Command::Run => run::run().await,
+            Command::Run => Box::pin(run::run()).await,
             Command::Migrate => migrate().await,
             Command::Dispatch { file } => dispatch::dispatch(&file).await,
             Command::Status { dispatch, json } => status::status(dispatch, json).await,

@@ -143,7 +143,7 @@ impl Source {
 #[derive(Debug)]
 pub enum Publisher {
     /// To AMQP.
-    Amqp(AmqpPublisher, BrokerConfig),
+    Amqp(Box<AmqpPublisher>, BrokerConfig),
     /// To SQS.
     Sqs(Arc<SqsQueue>),
 }
@@ -152,7 +152,7 @@ impl Publisher {
     /// To the main queue; nothing is connected yet.
     pub fn new(queue: &Queue) -> Self {
         match queue {
-            Queue::Amqp(broker) => Self::Amqp(AmqpPublisher::new(broker), broker.clone()),
+            Queue::Amqp(broker) => Self::Amqp(Box::new(AmqpPublisher::new(broker)), broker.clone()),
             Queue::Sqs(queue, _) => Self::Sqs(Arc::clone(queue)),
         }
     }

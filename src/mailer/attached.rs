@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_long_name_keeps_its_end() {
         let name = file_name(&("é".repeat(300) + ".pdf"));
-        assert!(name.ends_with(".pdf") && name.chars().count() == MAX_NAME);
+        assert!(name.strip_suffix(".pdf").is_some() && name.chars().count() == MAX_NAME);
     }
 
     #[rstest]

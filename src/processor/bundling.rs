@@ -18,6 +18,7 @@ use crate::archive::{
 use crate::completion::{Bundled, Finalise, Unfinished};
 use crate::config::UrlTemplate;
 use crate::domain::{DispatchId, NotificationId, recipe_id};
+use crate::failpoint;
 use crate::mailer::Letterhead;
 use crate::policy::Plan;
 use crate::render::{Composer, TemplateSets};
@@ -25,7 +26,7 @@ use crate::repository::{self, Counts, Database, Told, WorkRow};
 use crate::storage::{BundleContext, BundleId, BundleRef, Recipe, Storage, StorageError, Store};
 
 /// How long what is on its way to the storage is waited for.
-const SETTLING: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_mins(1);
 
 /// Where e-mails are kept.
 #[derive(Clone)]
@@ -98,6 +99,7 @@ impl Bundler {
         let outcome = outcome(dispatch, &told, &counts, &recipe.id);
         let text = serde_json::to_vec_pretty(&outcome).map_err(|e| Unfinished::Never(e.to_string()))?;
         put(&*context, dispatch, OUTCOME, text).await?;
+        failpoint::reached("bundle-unlisted");
         let manifest = context.complete(outcome).await.map_err(of_storage)?;
         Ok(Bundled {
             resources_count: manifest.resources_count,
@@ -248,6 +250,7 @@ fn later(error: &repository::DbError) -> Unfinished {
 }
 
 /// What is ours to mend is tried again, too: the bundle is completed when it is.
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn of_storage(error: StorageError) -> Unfinished {
     Unfinished::NotYet(error.to_string())
 }

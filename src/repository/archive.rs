@@ -1,6 +1,6 @@
 //! What a bundle is made of, as far as the ledger has it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -122,7 +122,7 @@ pub fn handed_over_rows(
 pub fn handed_over_ids(
     conn: &mut AnyConnection,
     dispatch: DispatchId,
-) -> Result<HashMap<String, String>, DbError> {
+) -> Result<BTreeMap<String, String>, DbError> {
     let rows: Vec<(String, Option<String>)> = notifications::table
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
         .filter(notifications::channel.eq(Channel::Email.as_str()))

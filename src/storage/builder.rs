@@ -57,14 +57,14 @@ impl StorageBuilder {
     }
 }
 
+/// A store, and the way into it with all decorators.
+pub type Configured = (Store, Arc<dyn Storage>);
+
 /// The store that is configured, and the way into it with all decorators; none where nothing is to be kept.
 ///
 /// # Errors
 /// What is configured cannot be used.
-pub fn from_config(
-    config: &StorageConfig,
-    aws: &AwsConfig,
-) -> Result<Option<(Store, Arc<dyn Storage>)>, StorageError> {
+pub fn from_config(config: &StorageConfig, aws: &AwsConfig) -> Result<Option<Configured>, StorageError> {
     let store = match &config.kind {
         StorageKind::None => return Ok(None),
         StorageKind::File(folder) => Store::file(folder)?,

@@ -34,17 +34,15 @@ impl StorageError {
 impl From<object_store::Error> for StorageError {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as E;
-        let text = one_line(&chain(&error), MAX_TEXT);
+        let whole = chain(&error);
+        let text = one_line(&whole, MAX_TEXT);
+        if whole.contains("NoSuchBucket") {
+            return Self::Configuration(format!("the bucket does not exist ({text})"));
+        }
         match error {
-            E::NotFound { .. } if text.contains("NoSuchBucket") => {
-                Self::Configuration(format!("the bucket does not exist ({text})"))
-            }
             E::NotFound { path, .. } => Self::NotThere(one_line(&path, MAX_TEXT)),
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
                 Self::Configuration(format!("access to the storage is denied ({text})"))
-            }
-            _ if text.contains("NoSuchBucket") => {
-                Self::Configuration(format!("the bucket does not exist ({text})"))
             }
             E::InvalidPath { .. } | E::NotSupported { .. } | E::NotImplemented { .. } => {
                 Self::Configuration(text)

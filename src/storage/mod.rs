@@ -55,6 +55,7 @@
 mod builder;
 mod bundler;
 mod context;
+mod credentials;
 mod error;
 mod ids;
 mod layout;
@@ -62,6 +63,8 @@ mod names;
 mod packed;
 mod resource;
 mod store;
+#[cfg(test)]
+mod tests;
 mod unzip;
 mod writing;
 
@@ -72,7 +75,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
-pub use builder::{StorageBuilder, from_config};
+pub use builder::{Configured, StorageBuilder, from_config};
 pub use error::StorageError;
 pub use ids::{BundleId, BundleIdError, BundleRef, Recipe};
 pub use resource::{Incoming, Listed, Manifest, Resource};

@@ -30,7 +30,7 @@ pub(super) fn name_of(url: &str) -> String {
     if clean == last && is_harmless(&clean) {
         return clean;
     }
-    let start = clean.trim_start_matches('.');
+    let start = clean.trim_matches('.');
     distinct(if start.is_empty() { "resource" } else { start }, url)
 }
 
@@ -52,7 +52,8 @@ fn is_harmless(name: &str) -> bool {
     let stem = lower.split('.').next().unwrap_or_default();
     let device =
         DEVICES.contains(&stem) || (stem.len() == 4 && (stem.starts_with("com") || stem.starts_with("lpt")));
-    let ours = lower == "bundle.json" || lower == "resources.zip" || lower.ends_with(".meta");
+    let ours =
+        matches!(lower.as_str(), "bundle.json" | "resources.zip") || lower.strip_suffix(".meta").is_some();
     !name.is_empty()
         && name.len() <= MAX
         && !name.starts_with('.')

@@ -10,20 +10,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider};
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, ObjectStoreExt as _, RetryConfig,
-};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
 
 use super::context::BaseContext;
+use super::credentials::credentials;
 use super::layout::{Layout, META, PACKED};
 use super::{
     BundleContext, BundleId, BundleRef, ByteStream, Manifest, Recipe, Resource, Storage, StorageError, packed,
 };
-use crate::aws;
 use crate::config::AwsConfig;
 use crate::domain::DispatchId;
 
@@ -271,43 +269,5 @@ impl Storage for Store {
     ) -> Result<Box<dyn BundleContext>, StorageError> {
         let known = self.loose(&bundle.bid).await?;
         Ok(Box::new(BaseContext::new(self.clone(), bundle.clone(), known)))
-    }
-}
-
-/// The given credentials, or what the SDK finds in the usual places when it is asked.
-fn credentials(config: &AwsConfig) -> AwsCredentialProvider {
-    Arc::new(Usual(config.clone(), tokio::sync::OnceCell::new()))
-}
-
-#[derive(Debug)]
-struct Usual(
-    AwsConfig,
-    tokio::sync::OnceCell<aws_credential_types::provider::SharedCredentialsProvider>,
-);
-
-#[async_trait]
-impl CredentialProvider for Usual {
-    type Credential = AwsCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        use aws_credential_types::provider::ProvideCredentials as _;
-        let failed = |text: String| object_store::Error::Generic {
-            store: "S3",
-            source: text.into(),
-        };
-        let find = || async {
-            let sdk = aws::sdk(&self.0).await;
-            sdk.credentials_provider()
-                .ok_or_else(|| failed("no credentials are configured".into()))
-        };
-        let provider = self.1.get_or_try_init(find).await?;
-        // The provider keeps what it found until that runs out.
-        let found = provider.provide_credentials().await;
-        let found = found.map_err(|e| failed(format!("no credentials: {e}")))?;
-        Ok(Arc::new(AwsCredential {
-            key_id: found.access_key_id().to_owned(),
-            secret_key: found.secret_access_key().to_owned(),
-            token: found.session_token().map(str::to_owned),
-        }))
     }
 }

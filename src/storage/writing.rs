@@ -36,26 +36,21 @@ pub(super) async fn write(store: &Store, path: &Path, mut body: ByteStream) -> R
         };
         hasher.update(&piece);
         size += piece.len() as u64;
-        match &mut large {
-            Some(parts) => {
-                parts.put(piece);
-                if let Err(error) = parts.wait_for_capacity(AT_ONCE).await {
-                    abort(large).await;
-                    return Err(error.into());
-                }
+        if let Some(parts) = &mut large {
+            parts.put(piece);
+            if let Err(error) = parts.wait_for_capacity(AT_ONCE).await {
+                abort(large).await;
+                return Err(error.into());
             }
-            None => {
-                gathered += piece.len();
-                small.push(piece);
-                if gathered > PART {
-                    let upload = store.objects.put_multipart(path).await?;
-                    let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
-                    for piece in small.drain(..) {
-                        parts.put(piece);
-                    }
-                    large = Some(parts);
-                }
-            }
+            continue;
+        }
+        gathered += piece.len();
+        small.push(piece);
+        if gathered > PART {
+            let upload = store.objects.put_multipart(path).await?;
+            let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
+            small.drain(..).for_each(|piece| parts.put(piece));
+            large = Some(parts);
         }
     }
     match large {

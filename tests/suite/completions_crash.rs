@@ -1,12 +1,14 @@
-//! kill -9 between each two steps of the completion order: every notice comes at least once, and in the end the
-//! outbox is empty. `HERALD_KILLS` says how often at each point.
+//! kill -9 between each two steps of the completion order: every notice comes at least once, every bundle is
+//! complete, and in the end the outbox is empty. `HERALD_KILLS` says how often at each point.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::json;
+use tempfile::TempDir;
 
+use crate::support::command::Shell;
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::notices::{Sqs, Topic, aws};
 use crate::support::rabbit::Rabbit;
@@ -23,6 +25,7 @@ fn kills() -> usize {
 #[rstest]
 #[case("completion-closed", Kind::Sqlite)]
 #[case("completion-claimed", Kind::Postgres)]
+#[case("bundle-unlisted", Kind::Sqlite)]
 #[case("completion-finalised", Kind::Mysql)]
 #[case("completion-hooked", Kind::Sqlite)]
 #[case("completion-published", Kind::Postgres)]
@@ -36,7 +39,10 @@ async fn no_notice_is_lost(#[case] point: &str, #[case] kind: Kind) {
         Topic::new().await,
     );
     db.add_people(7, 2);
+    let folder = TempDir::new().expect("a folder");
     let settings = aws(Settings::new(&db, &rabbit))
+        .set("OC_STORAGE_TYPE", "file")
+        .set("OC_STORAGE_FILE_PATH", folder.path().display())
         .set("LEASE", "2s")
         .set("OC_SQS_QUEUE_URL", &sqs.url)
         .set("COMPLETIONS_EXCHANGE", &topic.exchange);
@@ -62,6 +68,17 @@ async fn no_notice_is_lost(#[case] point: &str, #[case] kind: Kind) {
     db.wait_completed().await;
     let bundles: BTreeSet<String> = db.dispatches().into_iter().map(|d| d.id).collect();
     assert_eq!(bundles.len(), kills());
+    let shell = Shell::new()
+        .set("DATABASE_URL", db.url())
+        .set("OC_STORAGE_TYPE", "file")
+        .set("OC_STORAGE_FILE_PATH", folder.path().display());
+    let verified = shell.herald(&["archive", "verify"]).await.done();
+    for bundle in &bundles {
+        assert!(
+            verified.contains(&format!("{bundle}: ok, 3 resources, 2 e-mails")),
+            "{verified}"
+        );
+    }
     sqs.wait_all(&bundles).await;
     topic.wait_all(&bundles).await;
     worker.stop().await;

@@ -13,6 +13,7 @@ mod bad_messages;
 mod bad_participants;
 mod beside;
 mod broker;
+mod bundles;
 mod commands;
 mod completions;
 mod completions_crash;

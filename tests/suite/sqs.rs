@@ -21,7 +21,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(sqs: Sqs, smtp: SmtpServer) -> Self {
+    fn new(sqs: Sqs, smtp: SmtpServer) -> Self {
         let db = TestDatabase::new(Kind::Sqlite);
         Self { db, sqs, smtp }
     }
@@ -30,7 +30,7 @@ impl Scene {
         let sqs = Sqs::new("").await;
         sqs.create(&[(QueueAttributeName::VisibilityTimeout, visibility)])
             .await;
-        Self::new(sqs, smtp).await
+        Self::new(sqs, smtp)
     }
 
     fn settings(&self) -> Settings {
@@ -151,7 +151,7 @@ async fn a_dispatch_of_ten_minutes() {
 #[tokio::test]
 async fn a_queue_that_comes_later() {
     let sqs = Sqs::new("").await;
-    let scene = Scene::new(sqs, quick().await).await;
+    let scene = Scene::new(sqs, quick().await);
     scene.db.add_people(7, 10);
     let worker = scene.settings().spawn();
     until("the API", LIMIT, async || {
@@ -193,7 +193,7 @@ async fn a_crash_in_mid_run() {
 async fn a_fifo_queue() {
     let sqs = Sqs::new(".fifo").await;
     sqs.create(&[(QueueAttributeName::FifoQueue, "true")]).await;
-    let scene = Scene::new(sqs, quick().await).await;
+    let scene = Scene::new(sqs, quick().await);
     scene.db.add_people(7, 20);
     let worker = scene.settings().start().await;
     let body = json!({"type": "UPDATED", "event_id": 7}).to_string();

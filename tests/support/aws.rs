@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// What Herald is told of it, besides the endpoint.
 const VARIABLES: [(&str, &str); 4] = [
-    ("AWS_REGION", "eu-central-1"),
+    ("AWS_REGION", "us-east-1"),
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "test"),
     ("SOURCE", "sqs"),
@@ -40,12 +40,13 @@ pub struct Sqs {
 impl Sqs {
     /// A name that no other test uses, with this ending; no queue is created.
     pub async fn new(ending: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let config = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .region(Region::new("eu-central-1"))
+            .region(Region::new("us-east-1"))
             .endpoint_url(endpoint())
             .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
             .load()

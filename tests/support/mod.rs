@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod rabbit;
 pub mod relay;
 pub mod relays;
+pub mod s3;
 pub mod slack;
 pub mod smtp;
 pub mod socket;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::{SqsQueue, within};
 
 /// SQS keeps nothing invisible for longer, counted from its receipt; a little earlier it is let go.
-const LONGEST: Duration = Duration::from_secs(12 * 3600 - 300);
+const LONGEST: Duration = Duration::from_mins(12 * 60 - 5);
 
 /// Messages in one call.
 const BATCH: usize = 10;

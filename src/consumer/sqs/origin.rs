@@ -36,15 +36,15 @@ impl SqsOrigin {
         message: Message,
         held: Arc<Held>,
         number: u64,
-        hold: &Hold,
+        all: &Hold,
     ) -> Self {
-        hold.add(number, &held);
+        all.add(number, &held);
         Self {
             queue: Arc::clone(queue),
             message,
             held,
             number,
-            hold: hold.clone(),
+            hold: all.clone(),
             deleted: AtomicBool::new(false),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::attributes::{self, Attributes};
@@ -52,16 +53,15 @@ impl SqsQueue {
 
     /// Where it is, for logs.
     pub fn shown(&self) -> String {
-        let place = self.config.endpoint.as_ref().map_or_else(
+        self.config.endpoint.as_ref().map_or_else(
             || format!("SQS in {}", self.config.region),
             |endpoint| format!("SQS at {}", endpoint.host_str().unwrap_or_default()),
-        );
-        place
+        )
     }
 
     /// Whether order and groups matter.
     pub fn is_fifo(&self) -> bool {
-        self.name.ends_with(".fifo")
+        self.name.strip_suffix(".fifo").is_some()
     }
 
     /// The name of the queue for its dead letters.
@@ -73,7 +73,7 @@ impl SqsQueue {
     }
 
     pub(super) async fn client(&self) -> &Client {
-        self.client.get_or_init(|| aws::sqs(&self.config)).await
+        self.client.get_or_init(|| Box::pin(aws::sqs(&self.config))).await
     }
 
     /// Its URL, asked once.
@@ -214,18 +214,21 @@ fn missing(name: &str) -> BrokerError {
     }
 }
 
-/// A call to SQS, given up after a while.
-pub(super) async fn within<T, E, R>(
-    call: impl Future<Output = Result<T, SdkError<E, R>>>,
-) -> Result<T, BrokerError>
+/// A call to SQS, given up after a while. The calls are large, so they live on the heap.
+pub(super) fn within<'a, T: 'a, E, R>(
+    call: impl Future<Output = Result<T, SdkError<E, R>>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, BrokerError>>
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,
 {
-    match tokio::time::timeout(CALL_LIMIT, call).await {
-        Ok(done) => done.map_err(|error| refused(&error)),
-        Err(_) => Err(BrokerError::Timeout(CALL_LIMIT)),
-    }
+    let call = Box::pin(call);
+    Box::pin(async move {
+        match tokio::time::timeout(CALL_LIMIT, call).await {
+            Ok(done) => done.map_err(|error| refused(&error)),
+            Err(_) => Err(BrokerError::Timeout(CALL_LIMIT)),
+        }
+    })
 }
 
 /// What SQS said, in one line.

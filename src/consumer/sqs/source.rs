@@ -208,7 +208,7 @@ impl Receiving {
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .send();
         let limit = Duration::from_secs(POLL.unsigned_abs().into()) + super::queue::CALL_LIMIT;
-        let answer = tokio::time::timeout(limit, call).await;
+        let answer = tokio::time::timeout(limit, Box::pin(call)).await;
         let answer = answer.map_err(|_| BrokerError::Timeout(limit))?;
         let answer = answer.map_err(|error| refused(&error))?;
         Ok(answer.messages.unwrap_or_default())

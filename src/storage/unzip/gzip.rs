@@ -58,8 +58,10 @@ fn unpacked_url(url: &str) -> String {
     let lower = last.to_ascii_lowercase();
     match lower.strip_suffix(".gz") {
         Some(stem) if !stem.is_empty() => format!("{url}#{}", &last[..stem.len()]),
-        _ if lower.ends_with(".tgz") => format!("{url}#{}.tar", &last[..last.len() - 4]),
-        _ => url.to_owned(),
+        _ => match lower.strip_suffix(".tgz") {
+            Some(stem) => format!("{url}#{}.tar", &last[..stem.len()]),
+            None => url.to_owned(),
+        },
     }
 }
 

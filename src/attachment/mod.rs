@@ -1,1 +1,0 @@
-//! Files that go along with e-mails.

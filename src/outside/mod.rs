@@ -1,1 +1,0 @@
-//! Whom requests that others name may reach.
