@@ -78,6 +78,11 @@ async fn from_sqs_into_s3_and_told_on_sqs() {
         .set("OC_SQS_QUEUE_URL", &told.url);
     let said = shell.herald(&["archive", "verify", &closed.id]).await.done();
     assert!(said.contains("120 e-mails"), "{said}");
+    let doctor = shell.herald(&["doctor"]).await.out;
+    assert!(
+        doctor.contains("a probe was written, read back and removed"),
+        "{doctor}"
+    );
     everybody_once(&smtp, 120);
     let received = by_recipient(smtp.messages());
     let (to, copies) = received.first_key_value().unwrap();

@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use super::{Finding, Findings, base_templates, in_time, relay, unusable};
 use crate::completion::{Target, Targets};
-use crate::config::Config;
+use crate::config::{Config, StorageKind};
 use crate::consumer::{Publisher, Queue};
 use crate::policy::Tenants;
 use crate::render::Templates;
 use crate::repository::Database;
+use crate::storage;
 
 pub(super) async fn findings(config: &Config) -> Findings {
     let mut findings = vec![
@@ -19,12 +20,24 @@ pub(super) async fn findings(config: &Config) -> Findings {
         ("broker", Box::pin(in_time(broker(config))).await),
         ("relay", in_time(relay::check(config, &config.email.relay)).await),
     ];
+    if config.storage.kind != StorageKind::None {
+        findings.push(("storage", Box::pin(in_time(kept(config))).await));
+    }
     let targets = Targets::new(&config.completions, &config.broker, &config.aws).await;
     for target in targets.iter() {
         findings.push(("completions", Box::pin(in_time(told(target))).await));
     }
     targets.close().await;
     findings
+}
+
+/// Where dispatches are kept: a probe is written, read back and removed.
+async fn kept(config: &Config) -> Finding {
+    let configured = storage::from_config(&config.storage, &config.aws).map_err(|e| e.to_string())?;
+    if let Some((store, _)) = configured {
+        store.check().await.map_err(|e| e.to_string())?;
+    }
+    Ok("a probe was written, read back and removed".into())
 }
 
 /// One who is told of the end of dispatches; nothing is sent there.
