@@ -113,12 +113,12 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// The same row, to be looked at once more.
+    /// The same row, to be looked at once more. Its e-mail is in its page already, which must not wait for this.
     pub(super) fn again(&self) -> Self {
         Self {
             row: self.row.clone(),
             work: Arc::clone(&self.work),
-            page: self.page.clone(),
+            page: None,
             lane_faults: 0,
             passed_then: 0,
         }
