@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::{StreamExt as _, stream};
 use herald::config::Config;
-use herald::storage::{BundleRef, ByteStream, Limits, Recipe, Storage as _, StorageBuilder, from_config};
+use herald::storage::{BundleRef, ByteStream, Limits, Recipe, StorageBuilder, from_config};
 
 /// Bytes that are made at once.
 const PIECE: usize = 1 << 20;
