@@ -1,5 +1,5 @@
-//! What a large resource costs: so many MiB of gzip through unzip into the storage of OC_STORAGE_*, and the
-//! memory that took.
+//! What a large resource costs: so many MiB of gzip through unzip into the configured storage, and the memory
+//! that took.
 //!
 //!     OC_STORAGE_TYPE=file cargo run --release --example bundles -- 1024
 
