@@ -66,7 +66,9 @@ impl Store {
             .mode(0o700)
             .create(folder)
             .map_err(unusable)?;
-        let objects = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        let objects = LocalFileSystem::new_with_prefix(folder)?
+            .with_fsync(true)
+            .with_automatic_cleanup(true);
         Ok(Self {
             objects: Arc::new(objects),
             layout: Layout::Folder,
@@ -164,11 +166,14 @@ impl Store {
     /// # Errors
     /// It is not there, or the storage cannot be read.
     pub async fn read(&self, bid: &BundleId, name: &str) -> Result<ByteStream, StorageError> {
-        match self.objects.get(&self.layout.resource(bid, name)).await {
-            Ok(found) => Ok(found.into_stream().map_err(std::io::Error::from).boxed()),
-            Err(object_store::Error::NotFound { .. }) => packed::read(self, bid, name).await,
-            Err(error) => Err(error.into()),
+        // What has no description is what a crash left, and may stand before an older one that is whole.
+        match self.objects.head(&self.layout.meta(bid, name)).await {
+            Ok(_) => {}
+            Err(object_store::Error::NotFound { .. }) => return packed::read(self, bid, name).await,
+            Err(error) => return Err(error.into()),
         }
+        let found = self.objects.get(&self.layout.resource(bid, name)).await?;
+        Ok(found.into_stream().map_err(std::io::Error::from).boxed())
     }
 
     /// Removes a resource that has a file of its own: first what describes it, so that half of it is nothing.
@@ -267,7 +272,7 @@ impl Storage for Store {
         bundle: &BundleRef,
         _: &Recipe,
     ) -> Result<Box<dyn BundleContext>, StorageError> {
-        let known = self.loose(&bundle.bid).await?;
+        let known = self.resources(&bundle.bid).await?;
         Ok(Box::new(BaseContext::new(self.clone(), bundle.clone(), known)))
     }
 }

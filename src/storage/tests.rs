@@ -98,8 +98,12 @@ async fn a_folder_as_the_contract_has_it() {
         (Some(203), Some(20 << 20))
     );
     assert_eq!(read(&store, "large.bin").await, large);
-    assert_eq!(store.bundles().await.unwrap(), [bundle().bid]);
     store.check().await.unwrap();
+    assert_eq!(
+        store.bundles().await.unwrap(),
+        [bundle().bid],
+        "a check leaves nothing"
+    );
 
     // The same URL again replaces it, and so does another list.
     context
@@ -302,6 +306,20 @@ async fn all_in_one_file() {
         assert_eq!(read(&store, "9.txt").await, b"nine");
         assert_eq!(read(&store, "4.txt").await, [4; 3000]);
     }
+    // Another URL never takes the name of what is packed, and half of a resource hides nothing.
+    let later = storage.start_bundle(&bundle(), &recipe()).await.unwrap();
+    let added = later
+        .add_resource("https://b/4.txt", "text/plain", 200, body("b"))
+        .await
+        .unwrap();
+    assert_ne!(added[0].name, "4.txt");
+    let half = store.layout.resource(&bundle().bid, "9.txt");
+    object_store::ObjectStoreExt::put(&*store.objects, &half, "half".into())
+        .await
+        .unwrap();
+    later.complete(Map::new()).await.unwrap();
+    assert_eq!(read(&store, "4.txt").await, [4; 3000]);
+    assert_eq!(read(&store, "9.txt").await, b"nine");
     let missing = store.read(&bundle().bid, "8.txt").await;
     assert!(matches!(missing, Err(StorageError::NotThere(_))));
 }

@@ -7,6 +7,7 @@ use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart};
 use sha2::{Digest, Sha256};
 
 use super::{ByteStream, StorageError, Store};
+use crate::domain::one_line;
 
 /// Bytes of a part, and what is written without parts.
 const PART: usize = 8 * 1024 * 1024;
@@ -31,7 +32,8 @@ pub(super) async fn write(store: &Store, path: &Path, mut body: ByteStream) -> R
             Ok(None) => break,
             Err(error) => {
                 abort(large).await;
-                return Err(error.into());
+                // Whatever ended it, what came may come whole another time.
+                return Err(StorageError::Passing(one_line(&error.to_string(), 300)));
             }
         };
         hasher.update(&piece);

@@ -95,10 +95,13 @@ async fn what_is_not_ours_is_a_dead_letter() {
     worker.stop().await;
 }
 
-/// A dispatch of several visibility timeouts is received once and deleted once.
+/// A dispatch of several visibility timeouts is received once and deleted once: a second receipt would move it
+/// to another queue, by the queue's own policy.
 #[tokio::test]
 async fn a_long_dispatch_stays_in_hand() {
-    let scene = Scene::with_queue("2", slow_relay(Duration::from_millis(80)).await).await;
+    let (sqs, again) = (Sqs::new("").await, Sqs::new("").await);
+    sqs.create_once("2", &again).await;
+    let scene = Scene::new(sqs, slow_relay(Duration::from_millis(80)).await);
     scene.db.add_people(7, 100);
     let worker = scene.settings().set("SMTP_CONNECTIONS", 1).start().await;
     scene
@@ -126,7 +129,9 @@ async fn a_long_dispatch_stays_in_hand() {
 #[tokio::test]
 #[ignore = "takes ten minutes"]
 async fn a_dispatch_of_ten_minutes() {
-    let scene = Scene::with_queue("30", slow_relay(Duration::from_secs(2)).await).await;
+    let (sqs, again) = (Sqs::new("").await, Sqs::new("").await);
+    sqs.create_once("30", &again).await;
+    let scene = Scene::new(sqs, slow_relay(Duration::from_secs(2)).await);
     scene.db.add_people(7, 300);
     let worker = scene.settings().set("SMTP_CONNECTIONS", 1).start().await;
     scene
@@ -206,7 +211,7 @@ async fn a_fifo_queue() {
     worker.stop().await;
 }
 
-/// A message that Herald never gets to the end of is the queue's own redrive policy's.
+/// What operators and publishers do, on SQS.
 #[tokio::test]
 async fn dead_letters_and_messages_by_command_and_api() {
     let scene = Scene::with_queue("30", quick().await).await;

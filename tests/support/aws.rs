@@ -65,6 +65,18 @@ impl Sqs {
         call.send().await.unwrap();
     }
 
+    /// The queue `target`, to which SQS moves what was received more than once.
+    pub async fn create_once(&self, visibility: &str, target: &Self) {
+        target.create(&[]).await;
+        let arn = format!("arn:aws:sqs:us-east-1:123456789012:{}", target.name);
+        let policy = serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": "1"}).to_string();
+        let attributes = [
+            (QueueAttributeName::VisibilityTimeout, visibility),
+            (QueueAttributeName::RedrivePolicy, policy.as_str()),
+        ];
+        self.create(&attributes).await;
+    }
+
     /// For a worker that receives from it; dummy mode, no log file.
     pub fn settings(&self, db: &TestDatabase) -> Settings {
         let settings = Settings::bare(db).set("SQS_QUEUE_NAME", &self.name);

@@ -100,11 +100,13 @@ impl<'a> Look<'a> {
     }
 
     /// Makes visible again what stays.
-    async fn end(self) -> Result<(), BrokerError> {
+    async fn end(self) {
         for receipt in &self.back {
-            self.queue.show_again(&self.url, receipt, 0).await?;
+            // One that cannot be asked for any more is visible again by itself.
+            if let Err(error) = self.queue.show_again(&self.url, receipt, 0).await {
+                tracing::debug!(%error, "a letter is visible again a little later");
+            }
         }
-        Ok(())
     }
 }
 
@@ -154,8 +156,8 @@ pub(in crate::consumer) async fn list(
         }
     }
     let (looked, there) = (look.looked, look.there);
-    let ended = look.end().await;
-    seen.and(ended)?;
+    look.end().await;
+    seen?;
     letters.retain(|letter| letter.is_for(reason));
     letters.sort_by(|a, b| a.dead_at.cmp(&b.dead_at));
     letters.truncate(limit as usize);
@@ -183,8 +185,8 @@ pub(in crate::consumer) async fn redrive(
         }
     };
     let worked = work(&mut look, what, reason, &mut seen, &mut progress).await;
-    let ended = look.end().await.map_err(RedriveError::from);
-    seen.error = worked.and(ended).err();
+    look.end().await;
+    seen.error = worked.err();
     seen
 }
 

@@ -74,9 +74,9 @@ impl SqsOrigin {
                     return Settled::Lost;
                 };
                 // Its receive count grows, so that the queue's own redrive policy acts.
-                let again = self.queue.show_again(url, &self.held.receipt, SOON).await;
+                // First, so that no extension under way begins behind it.
                 self.held.let_go();
-                again
+                self.queue.show_again(url, &self.held.receipt, SOON).await
             }
             Verdict::DeadLetter(letter) => {
                 failpoint::reached("s1-before");
