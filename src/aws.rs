@@ -2,10 +2,15 @@
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::{Builder, tls};
 use secrecy::ExposeSecret;
 
 use crate::config::AwsConfig;
+use crate::domain::one_line;
+
+/// Longest text of a service that is repeated, in characters.
+const MAX_TEXT: usize = 300;
 
 /// What all clients share. Without credentials of our own the usual places are asked when they are needed.
 pub(crate) async fn sdk(config: &AwsConfig) -> SdkConfig {
@@ -29,6 +34,20 @@ pub(crate) async fn sdk(config: &AwsConfig) -> SdkConfig {
         ));
     }
     loader.load().await
+}
+
+/// What a service said, in one line; where it said nothing, what kept it from answering.
+pub(crate) fn said<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug,
+{
+    let said = match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => DisplayErrorContext(error).to_string(),
+    };
+    one_line(&said, MAX_TEXT)
 }
 
 /// A client of SQS.

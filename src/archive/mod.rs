@@ -23,7 +23,7 @@ pub use sealing::Sealing;
 pub use sheaf::{Page, Sheaf};
 pub use verification::{Findings, LedgerEmails, verify};
 
-use crate::domain::DispatchId;
+use crate::domain::{DispatchId, NotificationId};
 
 /// The request's resource.
 pub const REQUEST: &str = "request.json";
@@ -48,6 +48,12 @@ pub fn url(dispatch: DispatchId, name: &str) -> String {
 /// The name of a page of e-mails: which start of the dispatch wrote it, and its number there.
 pub fn page_name(start: i32, number: u64) -> String {
     format!("emails-{start}-{number}.mbox.gz")
+}
+
+/// The name of a page that was made anew, by the first notification on it: while that is missing, no other page
+/// has the name, so none is ever written over.
+pub fn page_name_again(start: i32, first: NotificationId) -> String {
+    format!("emails-again-{start}-{first}.mbox.gz")
 }
 
 /// Whether a resource is a page of e-mails.

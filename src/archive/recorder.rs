@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use chrono::{DateTime, Utc};
 use flate2::Compression;
@@ -45,7 +44,6 @@ pub struct Recorder {
     items: Sender<Item>,
     sheaves: Arc<Sheaves>,
     pages: Arc<AtomicU64>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Recorder {
@@ -55,14 +53,13 @@ impl Recorder {
     /// The system gives no thread.
     pub fn start(sealing: Sealing) -> std::io::Result<Self> {
         let (items, told) = channel();
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("herald-archive".into())
             .spawn(move || pack(&told, &sealing))?;
         Ok(Self {
             items,
             sheaves: Arc::default(),
             pages: Arc::default(),
-            thread: Arc::new(Mutex::new(Some(thread))),
         })
     }
 
@@ -104,15 +101,6 @@ impl Recorder {
         {
             page.sheaf.lost();
             then();
-        }
-    }
-
-    /// Waits until the thread has packed and given away all; call it when nobody else has a recorder.
-    pub fn end(self) {
-        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
-        drop(self.items);
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the archive's thread ended with a panic");
         }
     }
 }

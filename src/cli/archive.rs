@@ -96,10 +96,17 @@ async fn verify(
     one: Option<DispatchId>,
     json: bool,
 ) -> Result<(), Failure> {
-    let mut wrong = 0;
+    let (mut wrong, mut open) = (0, 0);
     let mut shown = Vec::new();
     for dispatch in dispatches(archiving, one).await? {
-        let ledger = handed_over(db, dispatch).await?;
+        let ledger = match handed_over(db, dispatch).await? {
+            Ledger::Open => {
+                open += 1;
+                continue;
+            }
+            Ledger::Closed(emails) => Some(emails),
+            Ledger::Forgotten => None,
+        };
         let known = ledger.is_some();
         let found = archive::verify(&archiving.store, dispatch, ledger).await?;
         wrong += usize::from(!found.problems.is_empty());
@@ -126,16 +133,31 @@ async fn verify(
     if json {
         println!("{}", serde_json::Value::from(shown));
     }
+    if open > 0 {
+        eprintln!("{open} dispatches are not closed: their bundles are not complete yet.");
+    }
     if wrong > 0 { Err(Failure::Told) } else { Ok(()) }
 }
 
-/// What the ledger says was handed over; none where it does not have the dispatch.
-async fn handed_over(db: &Database, dispatch: DispatchId) -> Result<Option<archive::LedgerEmails>, Failure> {
+/// What the ledger says of a dispatch.
+enum Ledger {
+    /// Its bundle is still being filled.
+    Open,
+    /// These were handed over.
+    Closed(archive::LedgerEmails),
+    /// It does not have it any more.
+    Forgotten,
+}
+
+async fn handed_over(db: &Database, dispatch: DispatchId) -> Result<Ledger, Failure> {
     let read = move |conn: &mut repository::AnyConnection| {
-        if repository::told(conn, dispatch)?.is_none() {
-            return Ok(None);
+        let Some(told) = repository::told(conn, dispatch)? else {
+            return Ok(Ledger::Forgotten);
+        };
+        if told.closed_at.is_none() {
+            return Ok(Ledger::Open);
         }
-        repository::handed_over_ids(conn, dispatch).map(Some)
+        repository::handed_over_ids(conn, dispatch).map(Ledger::Closed)
     };
     Ok(db.read(read).await?)
 }

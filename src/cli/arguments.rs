@@ -59,7 +59,7 @@ pub(super) enum Command {
     /// Look into the dead-letter queue, replay or drop what is there; needs no running worker
     #[command(subcommand)]
     DeadLetters(DeadLetters),
-    /// Look at completions that are pending, and try them now; needs no running worker
+    /// Look at completions that are pending, and make them due now; needs no running worker
     #[command(subcommand)]
     Completions(Completions),
     /// Look into the bundles of dispatches, prove them, or remove a person from them; needs a storage

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use url::Url;
 
 use super::{Notice, TargetError};
+use crate::aws;
 use crate::config::AwsConfig;
 use crate::domain::one_line;
 
@@ -27,9 +28,9 @@ pub struct SqsQueue {
 
 impl SqsQueue {
     /// Nothing is asked yet.
-    pub(super) async fn new(aws: &AwsConfig, url: &Url) -> Self {
+    pub(super) async fn new(config: &AwsConfig, url: &Url) -> Self {
         Self {
-            client: crate::aws::sqs(aws).await,
+            client: aws::sqs(config).await,
             fifo: url.path().rsplit('.').next() == Some("fifo"),
             url: url.clone(),
         }
@@ -86,12 +87,5 @@ where
 {
     let answered = tokio::time::timeout(LIMIT, call).await;
     let answered = answered.map_err(|_| TargetError::Late(LIMIT))?;
-    answered.map_err(|error| {
-        let said = match (error.code(), error.message()) {
-            (Some(code), Some(message)) => format!("{code}: {message}"),
-            (Some(code), None) => code.to_owned(),
-            _ => DisplayErrorContext(&error).to_string(),
-        };
-        TargetError::Sqs(one_line(&said, MAX_TEXT))
-    })
+    answered.map_err(|error| TargetError::Sqs(aws::said(&error)))
 }

@@ -13,7 +13,7 @@ use super::compose::email_of;
 use super::planning::{self, Unready};
 use crate::archive::{
     ERASURES, Erasures, LEVEL, MBOX_GZIP, OUTCOME, REQUEST, Recorder, emails, is_page, message_id_of,
-    page_name, read_whole, url, write_email,
+    page_name_again, read_whole, url, write_email,
 };
 use crate::completion::{Bundled, Finalise, Unfinished};
 use crate::config::UrlTemplate;
@@ -159,7 +159,7 @@ impl Bundler {
         })?;
         let letterhead =
             Letterhead::to_lists(&plan.identity, composer.subject(), &plan.lists.to, &plan.lists.cc);
-        let (mut after, mut number) = (NotificationId(0), 0);
+        let mut after = NotificationId(0);
         loop {
             let read = move |conn: &mut repository::AnyConnection| {
                 repository::handed_over_rows(conn, dispatch, after)
@@ -170,10 +170,11 @@ impl Bundler {
             let missing = rows.into_iter().filter(|row| !known.contains(&row.message_id));
             let missing: Vec<WorkRow> = missing.collect();
             for rows in missing.chunks(100) {
-                number += 1;
-                let name = page_name(told.starts, number).replace("emails-", "emails-again-");
+                let Some(first) = rows.first() else { continue };
+                let name = page_name_again(told.starts, first.id);
                 let page = self.page(rows, plan, (&composer, &letterhead))?;
                 add(context, dispatch, &name, MBOX_GZIP, page).await?;
+                failpoint::reached("bundle-again");
             }
         }
     }

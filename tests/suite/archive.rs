@@ -331,6 +331,43 @@ async fn a_storage_that_is_away_holds_nobody_up() {
     kept.stage.end(worker).await;
 }
 
+/// What is made anew is made page by page; a crash between two pages costs none of them.
+#[tokio::test]
+async fn a_crash_between_pages_that_are_made_anew() {
+    let kept = Kept::new(Kind::Sqlite, Options::default()).await;
+    kept.stage.db.add_people(7, 250);
+    let place = kept.folder.path().join("later");
+    let settings = kept.settings().set("OC_STORAGE_FILE_PATH", place.display());
+    let worker = settings.start().await;
+    fs::remove_dir(&place).unwrap();
+    fs::write(&place, "no folder").unwrap();
+    kept.send(json!({"type": "UPDATED", "event_id": 7})).await;
+    let id = kept.stage.db.wait_closed().await.id;
+    let shell = kept.shell().set("OC_STORAGE_FILE_PATH", place.display());
+    worker.stop().await;
+    fs::remove_file(&place).unwrap();
+    // Each ends the process behind the first page that it made.
+    for _ in 0..2 {
+        shell.herald(&["completions", "retry"]).await.done();
+        let mut worker = settings.clone().set("FAILPOINTS", "bundle-again=return").spawn();
+        assert!(!worker.wait_exit(LIMIT).await.success());
+    }
+    shell.herald(&["completions", "retry"]).await.done();
+    let worker = settings.start().await;
+    until("the bundle", LIMIT, async || {
+        shell.herald(&["completions", "retry"]).await;
+        place
+            .join(format!("bundle_{id}/bundle.json"))
+            .exists()
+            .then_some(())
+    })
+    .await;
+    let said = shell.herald(&["archive", "verify", &id]).await.done();
+    assert!(said.contains("250 e-mails"), "{said}");
+    everybody_once(&kept.stage.smtp, 250);
+    kept.stage.end(worker).await;
+}
+
 #[tokio::test]
 async fn a_person_is_erased() {
     let kept = Kept::new(Kind::Sqlite, Options::default()).await;

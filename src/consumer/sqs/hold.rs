@@ -88,9 +88,10 @@ impl Hold {
             .await
             .is_some()
         {
-            for batch in self.all().chunks(BATCH) {
-                extend(&queue, batch, visibility).await;
-            }
+            let all = self.all();
+            let batches = all.chunks(BATCH).map(|batch| extend(&queue, batch, visibility));
+            // Beside each other: one that hangs must not cost the others their time.
+            futures_util::future::join_all(batches).await;
         }
     }
 }
@@ -100,6 +101,11 @@ async fn extend(queue: &SqsQueue, batch: &[Arc<Held>], visibility: Duration) {
     let seconds = i32::try_from(visibility.as_secs()).unwrap_or(43_200);
     let mut entries = Vec::with_capacity(batch.len());
     for (index, held) in batch.iter().enumerate() {
+        if !held.is_ours() {
+            // It may be somebody else's already, and must not come alive again.
+            held.let_go();
+            continue;
+        }
         if held.since.elapsed() + visibility > LONGEST {
             tracing::warn!("a message was in work for 12 hours, longer than SQS holds one: it comes again");
             held.let_go();

@@ -110,11 +110,9 @@ impl SqsOrigin {
         let group = self.queue.is_fifo().then(|| {
             let name = MessageSystemAttributeName::MessageGroupId;
             let group = self.message.attributes().and_then(|all| all.get(&name));
-            let id = attributes::message_id(&self.message).unwrap_or_default();
-            (
-                group.cloned().unwrap_or_else(|| "herald".into()),
-                format!("{id}-{}", letter.at.timestamp_millis()),
-            )
+            // SQS's own: a second letter of the same message within minutes is the same letter.
+            let id = self.message.message_id().unwrap_or_default().to_owned();
+            (group.cloned().unwrap_or_else(|| "herald".into()), id)
         });
         let body = self.message.body().unwrap_or_default().as_bytes();
         let url = self.queue.dead_url().await?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -13,13 +13,9 @@ use super::attributes::{self, Attributes};
 use crate::aws;
 use crate::config::AwsConfig;
 use crate::consumer::BrokerError;
-use crate::domain::one_line;
 
 /// For each call but the long poll.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(20);
-
-/// Longest text of SQS that is repeated, in characters.
-const MAX_TEXT: usize = 300;
 
 /// A queue; nothing is asked before it is used.
 pub struct SqsQueue {
@@ -239,13 +235,6 @@ where
 {
     let code = error.code().unwrap_or_default();
     let not_found = code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist");
-    let text = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => DisplayErrorContext(error).to_string(),
-    };
-    BrokerError::Broker {
-        text: one_line(&text, MAX_TEXT),
-        not_found,
-    }
+    let text = aws::said(error);
+    BrokerError::Broker { text, not_found }
 }

@@ -170,7 +170,7 @@ impl Receiving {
             return Ok(());
         }
         let asked = Instant::now();
-        let call = self.poll(i32::try_from(room.min(BATCH)).unwrap_or(1));
+        let call = self.poll(i32::try_from(room.min(BATCH)).unwrap_or(1), visibility);
         // What SQS gives to a call that is cut off here comes again after its visibility timeout.
         let Some(received) = self.stop.run_until_cancelled(call).await else {
             return Ok(());
@@ -195,7 +195,7 @@ impl Receiving {
         Ok(())
     }
 
-    async fn poll(&self, most: i32) -> Result<Vec<Message>, BrokerError> {
+    async fn poll(&self, most: i32, visibility: Duration) -> Result<Vec<Message>, BrokerError> {
         let call = self
             .queue
             .client()
@@ -204,6 +204,8 @@ impl Receiving {
             .queue_url(self.queue.url().await?)
             .max_number_of_messages(most)
             .wait_time_seconds(POLL)
+            // What was read at the start, should the queue's own change meanwhile.
+            .visibility_timeout(i32::try_from(visibility.as_secs()).unwrap_or(43_200))
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .send();
