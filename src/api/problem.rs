@@ -206,7 +206,10 @@ impl Problem {
 
     /// 504.
     pub(super) fn late() -> Self {
-        Self::new(LATE, Some("it may be done nevertheless: look before you ask again"))
+        Self::new(
+            LATE,
+            Some("it may be done nevertheless: look before you ask again"),
+        )
     }
 }
 

@@ -11,6 +11,7 @@ use super::mbox::{message_id_of, write_email};
 use super::reading::{emails, read_whole};
 use super::{ERASURES, LEVEL, MBOX_GZIP, OUTCOME, REQUEST, is_page, url};
 use crate::domain::{Channel, DispatchId, EmailAddress};
+use crate::message::{self, Message};
 use crate::repository;
 use crate::storage::{BundleContext, BundleId, BundleRef, Recipe, Storage, StorageError, Store};
 
@@ -122,15 +123,14 @@ async fn pages_of(store: &Store, bid: &BundleId, own: &str) -> Result<Vec<Hit>, 
     Ok(pages)
 }
 
-/// Whether the request names the person.
+/// Whether the request is an order of this very address: another one that looks like it is somebody else.
 async fn names(store: &Store, bid: &BundleId, recipient: &EmailAddress) -> Result<bool, StorageError> {
     let there = store.resources(bid).await?.iter().any(|r| r.name == REQUEST);
     if !there {
         return Ok(false);
     }
     let request = read_whole(store, bid, REQUEST).await?;
-    let request = String::from_utf8_lossy(&request).to_lowercase();
-    Ok(request.contains(&recipient.as_str().to_lowercase()))
+    Ok(matches!(message::parse(&request), Ok(Message::Order(order)) if order.customer.email == *recipient))
 }
 
 /// Writes a page anew, without what is the person's.

@@ -149,8 +149,8 @@ impl Senders {
             first: !job.work.fruitful.swap(true, Ordering::Relaxed),
         };
         let kept = job.page.as_ref().zip(email);
-        let kept = kept.map(|(page, email)| (Arc::clone(page), email, job.created_at()));
-        let sender = job.work.plan.identity.address.to_string();
+        let sender = &job.work.plan.identity.address;
+        let kept = kept.map(|(page, email)| (Arc::clone(page), sender.to_string(), email, job.created_at()));
         let ticket = Ticket {
             id: job.row.id,
             channel: job.row.channel,
@@ -162,7 +162,7 @@ impl Senders {
             permit: Some(permit),
         };
         match (&self.recorder, kept) {
-            (Some(recorder), Some((page, email, at))) => {
+            (Some(recorder), Some((page, sender, email, at))) => {
                 let writer = self.writer.clone();
                 recorder.put(&page, sender, at, email, move || writer.record(entry, ticket));
             }

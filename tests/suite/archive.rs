@@ -420,6 +420,16 @@ async fn a_customer_is_erased_from_the_request() {
     let order = json!({"type": "order.created", "order_id": "O-1", "customer": {"email": "ann@example.com", "name": "Ann"}});
     kept.send(order).await;
     kept.manifest("completed").await;
+    for other in ["nn@example.com", "Ann@example.com", "ann@example.co"] {
+        let said = kept
+            .shell()
+            .herald(&["archive", "erase", "--recipient", other])
+            .await;
+        assert_eq!(
+            said.done().trim(),
+            "erased 0 e-mails and 0 requests from 0 bundles"
+        );
+    }
     let said = kept
         .shell()
         .herald(&["archive", "erase", "--recipient", "ann@example.com"])
