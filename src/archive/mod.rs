@@ -8,6 +8,7 @@
 mod erasing;
 mod erasure;
 mod mbox;
+mod page;
 mod reading;
 mod recorder;
 mod sealing;
@@ -17,10 +18,11 @@ mod verification;
 pub use erasing::{Erased, erase};
 pub use erasure::Erasures;
 pub use mbox::{MboxReader, message_id_of, write_email};
+pub use page::Page;
 pub use reading::{Emails, emails, of_recipient, read_whole};
 pub use recorder::Recorder;
 pub use sealing::Sealing;
-pub use sheaf::{Page, Sheaf};
+pub use sheaf::Sheaf;
 pub use verification::{Findings, LedgerEmails, verify};
 
 use crate::domain::{DispatchId, NotificationId};

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, watch};
 
-use super::recorder::Item;
 use crate::domain::DispatchId;
 use crate::storage::BundleContext;
 
@@ -74,32 +72,6 @@ impl Sheaf {
     /// Which start of the dispatch it belongs to.
     pub const fn start(&self) -> i32 {
         self.start
-    }
-}
-
-/// E-mails that were read together are kept together. The page is written when the last of them is done with.
-pub struct Page {
-    pub(super) sheaf: Arc<Sheaf>,
-    pub(super) id: u64,
-    items: Sender<Item>,
-}
-
-impl Page {
-    pub(super) fn new(sheaf: &Arc<Sheaf>, id: u64, items: Sender<Item>) -> Self {
-        sheaf.begin();
-        let sheaf = Arc::clone(sheaf);
-        Self { sheaf, id, items }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        // Where nobody writes any more, nothing is stored: that is found when the bundle is finalised.
-        let close = Item::Close(self.id, Arc::clone(&self.sheaf));
-        if self.items.send(close).is_err() {
-            self.sheaf.lost();
-            self.sheaf.end();
-        }
     }
 }
 

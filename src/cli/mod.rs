@@ -174,7 +174,7 @@ fn stored(config: &Config) -> Result<Option<Archiving>, Failure> {
     };
     let storage = builder.build();
     let sealing = Sealing::new(Arc::clone(&storage), Handle::current());
-    let recorder = Recorder::start(sealing).map_err(|e| Failure::Failed(format!("cannot start: {e}")))?;
+    let recorder = Recorder::new(sealing);
     Ok(Some(Archiving {
         recorder,
         store,

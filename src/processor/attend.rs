@@ -148,9 +148,9 @@ impl Senders {
             outcome,
             first: !job.work.fruitful.swap(true, Ordering::Relaxed),
         };
-        let kept = job.page.as_ref().zip(email);
-        let sender = &job.work.plan.identity.address;
-        let kept = kept.map(|(page, email)| (Arc::clone(page), sender.to_string(), email, job.created_at()));
+        if let Some((page, email)) = job.page.as_ref().zip(email) {
+            page.put(job.work.plan.identity.address.as_str(), job.created_at(), &email);
+        }
         let ticket = Ticket {
             id: job.row.id,
             channel: job.row.channel,
@@ -161,13 +161,7 @@ impl Senders {
             reopened: false,
             permit: Some(permit),
         };
-        match (&self.recorder, kept) {
-            (Some(recorder), Some((page, sender, email, at))) => {
-                let writer = self.writer.clone();
-                recorder.put(&page, sender, at, email, move || writer.record(entry, ticket));
-            }
-            _ => self.writer.record(entry, ticket),
-        }
+        self.writer.record(entry, ticket);
     }
 }
 

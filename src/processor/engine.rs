@@ -101,9 +101,7 @@ impl Engine {
             told(&live),
         )?;
         let abort = CancellationToken::new();
-        let recorder = archive.as_ref().map(|archive| archive.recorder.clone());
-        let ways = (writer, recorder);
-        let lanes = Arc::new(Lanes::new(delivery.in_flight, ways, now, (stop, &abort), &live));
+        let lanes = Arc::new(Lanes::new(delivery.in_flight, writer, now, (stop, &abort), &live));
         let leases = Leases::new(db.clone(), delivery.lease);
         let beats_stop = CancellationToken::new();
         let beats = tokio::spawn(leases.clone().keep_alive(beats_stop.clone()));

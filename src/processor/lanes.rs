@@ -21,7 +21,6 @@ use super::standing::Standing;
 use super::users::Users;
 use super::way::Way;
 use super::window::Window;
-use crate::archive::Recorder;
 use crate::domain::EmailAddress;
 use crate::live::Live;
 use crate::repository::Writer;
@@ -38,7 +37,6 @@ pub(super) struct Lanes {
     next: AtomicU64,
     window: Arc<Window>,
     writer: Writer<Ticket>,
-    recorder: Option<Recorder>,
     now: Clock,
     stop: CancellationToken,
     abort: CancellationToken,
@@ -53,7 +51,7 @@ struct Entry {
 impl Lanes {
     pub(super) fn new(
         in_flight: usize,
-        (writer, recorder): (Writer<Ticket>, Option<Recorder>),
+        writer: Writer<Ticket>,
         now: Clock,
         (stop, abort): (&CancellationToken, &CancellationToken),
         live: &Live,
@@ -69,7 +67,6 @@ impl Lanes {
             next: AtomicU64::new(0),
             window,
             writer,
-            recorder,
             now,
             stop: stop.clone(),
             abort: abort.clone(),
@@ -137,7 +134,6 @@ impl Lanes {
             pacing: Pacing::default(),
             window: Arc::clone(&self.window),
             writer: self.writer.clone(),
-            recorder: self.recorder.clone(),
             connections,
             now: self.now,
             passed: AtomicU64::new(0),

@@ -18,7 +18,6 @@ use super::pacing::Pacing;
 use super::telling::tell_fault;
 use super::way::{Open, Way, quit};
 use super::window::{Permit, Window};
-use crate::archive::Recorder;
 use crate::mailer::{Fault, FaultCause, Handover};
 use crate::repository::{Outcome, Writer};
 
@@ -39,7 +38,6 @@ pub(super) struct Senders {
     pub(super) pacing: Pacing,
     pub(super) window: Arc<Window>,
     pub(super) writer: Writer<Ticket>,
-    pub(super) recorder: Option<Recorder>,
     pub(super) connections: usize,
     pub(super) now: super::Clock,
     /// E-mails that the relay took.
