@@ -53,3 +53,15 @@ pub(crate) const fn reached_for<T>(_: &str, _: &T) {}
 /// Not in this build.
 #[cfg(not(feature = "failpoints"))]
 pub(crate) const fn panic_for(_: &str, _: &str) {}
+
+/// A certificate authority of a test's own, whose files may be fetched from any address.
+#[cfg(feature = "failpoints")]
+pub(crate) fn attachments_ca() -> Option<std::path::PathBuf> {
+    std::env::var_os("HERALD_TEST_ATTACHMENTS").map(Into::into)
+}
+
+/// Not in this build.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn attachments_ca() -> Option<std::path::PathBuf> {
+    None
+}

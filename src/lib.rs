@@ -22,6 +22,8 @@ pub mod archive;
 
 pub mod storage;
 
+pub mod attachment;
+
 pub mod mailer;
 
 pub mod slack;
@@ -45,6 +47,8 @@ pub mod telemetry;
 pub mod shutdown;
 
 mod aws;
+
+pub mod outside;
 
 pub mod config;
 

@@ -51,6 +51,7 @@ pub(super) enum Reason {
     TooLarge,
     MessageIdConflict,
     TenantConfig,
+    Attachment,
     Exhausted,
 }
 

@@ -7,6 +7,7 @@
 
 mod erasing;
 mod erasure;
+mod files;
 mod mbox;
 mod page;
 mod reading;
@@ -17,6 +18,7 @@ mod verification;
 
 pub use erasing::{Erased, erase};
 pub use erasure::Erasures;
+pub use files::{keep_files, kept_files};
 pub use mbox::{MboxReader, message_id_of, write_email};
 pub use page::Page;
 pub use reading::{Emails, emails, of_recipient, read_whole};
@@ -32,6 +34,9 @@ pub const REQUEST: &str = "request.json";
 
 /// The outcome's resource.
 pub const OUTCOME: &str = "outcome.json";
+
+/// The resource that lists what went out with each e-mail.
+pub const ATTACHMENTS: &str = "attachments.json";
 
 /// The resource that says what was erased.
 pub const ERASURES: &str = "erased.json";

@@ -33,11 +33,19 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let tenants = Tenants::new(&config.notifications, &config.environment);
     let templates = super::templates(&config, &tenants)?;
     let archive = super::stored(&config)?;
-    let bundler = super::bundler(&config, &db, &templates, archive.as_ref());
+    let fetcher = super::fetcher(&config)?;
+    let bundler = super::bundler(&config, &db, &templates, archive.as_ref(), &fetcher);
     let setup = Setup {
         source: Source::Dispatch,
         archive,
-        ..super::setup(&config, db.clone(), templates, tenants, watch::Sender::default())
+        ..super::setup(
+            &config,
+            db.clone(),
+            templates,
+            tenants,
+            watch::Sender::default(),
+            fetcher,
+        )
     };
     let completing = super::completion(&config, db.clone(), setup.live.metrics().clone(), bundler).await;
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;

@@ -31,6 +31,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::archive::{Recorder, Sealing};
+use crate::attachment::{Fetcher, Limits};
 use crate::completion::{self, HOOK_LIMIT, Targets};
 use crate::config::{Config, LogConfig, SourceKind};
 use crate::domain::Source;
@@ -162,7 +163,7 @@ fn templates(config: &Config, tenants: &Tenants) -> Result<Arc<TemplateSets>, Fa
 /// Where dispatches are kept, if they are.
 fn stored(config: &Config) -> Result<Option<Archiving>, Failure> {
     let wrong = |e: StorageError| Failure::Usage(format!("OC_STORAGE_TYPE: {e}"));
-    let Some((store, _)) = storage::from_config(&config.storage, &config.aws).map_err(wrong)? else {
+    let Some((store, unpacking)) = storage::from_config(&config.storage, &config.aws).map_err(wrong)? else {
         return Ok(None);
     };
     // Pages of e-mails are packed, and stay so: what unpacks is for attachments.
@@ -179,6 +180,7 @@ fn stored(config: &Config) -> Result<Option<Archiving>, Failure> {
         recorder,
         store,
         storage,
+        unpacking,
     }))
 }
 
@@ -188,13 +190,23 @@ fn bundler(
     db: &Database,
     templates: &Arc<TemplateSets>,
     archiving: Option<&Archiving>,
+    fetcher: &Arc<Fetcher>,
 ) -> Option<Bundler> {
     Some(Bundler {
         db: db.clone(),
         templates: Arc::clone(templates),
         unsubscribe_url: config.email.unsubscribe_url.clone(),
+        fetcher: Arc::clone(fetcher),
         archiving: archiving?.clone(),
     })
+}
+
+/// How attachments are come by.
+fn fetcher(config: &Config) -> Result<Arc<Fetcher>, Failure> {
+    let hosts = config.attachment_hosts.clone();
+    let fetcher = Fetcher::new(hosts, Limits::default(), failpoint::attachments_ca().as_deref());
+    let fetcher = fetcher.map_err(|e| Failure::Usage(format!("ATTACHMENT_HOSTS: {e}")))?;
+    Ok(Arc::new(fetcher))
 }
 
 /// What the processor needs, from the configuration.
@@ -204,6 +216,7 @@ fn setup(
     templates: Arc<TemplateSets>,
     tenants: Tenants,
     relays: watch::Sender<Vec<RelayView>>,
+    fetcher: Arc<Fetcher>,
 ) -> Setup {
     Setup {
         db,
@@ -220,6 +233,7 @@ fn setup(
         relays,
         live: Live::new(CLOCK),
         archive: None,
+        fetcher,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CLOCK, Failure, load_config};
 use crate::api::{self, Api};
+use crate::attachment::Fetcher;
 use crate::completion::Relay;
 use crate::config::{Config, NotificationsConfig, SourceKind};
 use crate::consumer::{self, BrokerStatus, Publisher, Queue, Source};
@@ -37,6 +38,7 @@ pub(super) async fn run() -> Result<(), Failure> {
     let tenants = Tenants::load(&config.notifications, &config.environment, CLOCK().into());
     let templates = super::templates(&config, &tenants)?;
     let archive = super::stored(&config)?;
+    let fetcher = super::fetcher(&config)?;
     warn_of_opened(&config.notifications);
     let shutdown = Shutdown::new();
     shutdown
@@ -83,9 +85,9 @@ pub(super) async fn run() -> Result<(), Failure> {
         return Ok(());
     }
     ready.send_replace(true);
-    let bundler = super::bundler(&config, &db, &templates, archive.as_ref());
+    let bundler = super::bundler(&config, &db, &templates, archive.as_ref(), &fetcher);
     let completing = Completing::start(&config, &db, &live, bundler).await;
-    let shown = (templates, tenants, relays, live, archive);
+    let shown = (templates, tenants, relays, live, (archive, fetcher));
     let worked = work(config, source, db, shown, &shutdown).await;
     let now = shutdown.now().clone();
     now.run_until_cancelled(completing.end()).await;
@@ -99,21 +101,21 @@ type Shown = (
     Tenants,
     watch::Sender<Vec<RelayView>>,
     Live,
-    Option<Archiving>,
+    (Option<Archiving>, Arc<Fetcher>),
 );
 
 async fn work(
     config: Config,
     source: Source,
     db: Database,
-    (templates, tenants, relays, live, archive): Shown,
+    (templates, tenants, relays, live, (archive, fetcher)): Shown,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let stop = shutdown.stopping();
     let setup = Setup {
         live,
         archive,
-        ..super::setup(&config, db.clone(), templates, tenants, relays)
+        ..super::setup(&config, db.clone(), templates, tenants, relays, fetcher)
     };
     let processor = Processor::start(setup, CLOCK, stop).map_err(|e| Failure::Usage(e.to_string()))?;
     let working = worker::run(source, processor, db, shutdown, config.shutdown_grace);

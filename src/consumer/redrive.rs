@@ -148,7 +148,7 @@ async fn replay(
     letter: &Letter,
 ) -> Result<(), RedriveError> {
     let mut properties = dead_letter::replayed(&delivery.properties);
-    if letter.is_for(Some(Reason::Exhausted))
+    if is_of_a_dispatch(letter)
         && reopen(db, now, letter).await? != Reopened::NotFound
         && letter.message_id.is_none()
     {
@@ -162,6 +162,11 @@ async fn replay(
         properties = properties.with_message_id(fresh);
     }
     Ok(queue.publish(&delivery.data, properties).await?)
+}
+
+/// Whether its dispatch ended with it, and is to be reopened.
+pub(super) fn is_of_a_dispatch(letter: &Letter) -> bool {
+    letter.is_for(Some(Reason::Exhausted)) || letter.is_for(Some(Reason::Attachment))
 }
 
 pub(super) async fn reopen(db: &Database, now: NaiveDateTime, letter: &Letter) -> Result<Reopened, DbError> {

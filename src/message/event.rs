@@ -113,7 +113,7 @@ pub struct Change {
 }
 
 /// A file to send along.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// Where it is fetched.
     pub url: url::Url,

@@ -18,6 +18,8 @@ pub enum Reason {
     MessageIdConflict,
     /// The tenant's configuration cannot be used.
     TenantConfig,
+    /// A file that is to be sent along cannot be had.
+    Attachment,
     /// Five starts in a row ended without an outcome.
     Exhausted,
 }
@@ -29,13 +31,14 @@ pub struct UnknownReason;
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InvalidJson,
         Self::UnknownType,
         Self::InvalidField,
         Self::TooLarge,
         Self::MessageIdConflict,
         Self::TenantConfig,
+        Self::Attachment,
         Self::Exhausted,
     ];
 
@@ -48,6 +51,7 @@ impl Reason {
             Self::TooLarge => "too-large",
             Self::MessageIdConflict => "message-id-conflict",
             Self::TenantConfig => "tenant-config",
+            Self::Attachment => "attachment",
             Self::Exhausted => "exhausted",
         }
     }

@@ -9,6 +9,7 @@ use super::facts::Facts;
 use super::sender::Sender;
 use super::tenant::TenantConfig;
 use crate::domain::{Audience, Cooldown, EmailAddress, Identity, TenantId};
+use crate::message::Attachment;
 
 /// Whose message it is, as far as the configuration says.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub struct Plan {
     pub lists: Lists,
     /// How it is posted.
     pub slack: Option<SlackAddress>,
+    /// What goes out with each e-mail.
+    pub attachments: Vec<Attachment>,
 }
 
 /// The headers To and Cc of e-mails that go to several.

@@ -64,7 +64,7 @@ fn to_people(
     tenancy: &Tenancy,
     surroundings: &Surroundings,
 ) -> Planned {
-    let plan = base(facts, message, tenancy, surroundings);
+    let mut plan = base(facts, message, tenancy, surroundings);
     let reason = match config(tenancy) {
         Ok(None) => None,
         Ok(Some(config)) if config.email.as_ref().is_some_and(|email| !email.enabled) => {
@@ -73,6 +73,9 @@ fn to_people(
         Ok(Some(config)) => silenced(config, message.kind()),
         Err(disabled) => Some(disabled.to_owned()),
     };
+    if let (None, Message::Event(event)) = (&reason, message) {
+        plan.attachments.clone_from(&event.attachments);
+    }
     let audience = match (reason, audience) {
         (None, audience) => audience,
         (Some(reason), Audience::Participants) => Audience::Listed(vec![nobody(reason)]),
@@ -194,6 +197,7 @@ fn base(facts: Facts, message: &Message, tenancy: &Tenancy, surroundings: &Surro
         retry_delay: config.and_then(|c| c.retry_delay),
         lists: Lists::default(),
         slack: None,
+        attachments: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::facts::{EventFacts, Facts, OrderFacts, PipelineFacts};
 use super::plan::{Lists, Plan, SlackAddress};
 use super::sender::Sender;
 use crate::domain::{DisplayName, EmailAddress, EventId, Identity, Severity};
-use crate::message::{Change, EventDetails, EventKind, Order, Report};
+use crate::message::{Attachment, Change, EventDetails, EventKind, Order, Report};
 
 /// A plan in the ledger that this version cannot read: ours, and only a newer version's or a hand's doing.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,8 @@ struct Stored {
     cc: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slack: Option<SlackAddress>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<Attachment>,
     #[serde(flatten)]
     facts: StoredFacts,
 }
@@ -83,6 +85,7 @@ impl Plan {
             to: addresses(&self.lists.to),
             cc: addresses(&self.lists.cc),
             slack: self.slack.clone(),
+            attachments: self.attachments.clone(),
             facts: StoredFacts::of(&self.facts),
         };
         serde_json::to_string(&stored).map_err(|e| PlanError(e.to_string()))
@@ -120,6 +123,7 @@ impl Plan {
                     .collect::<Result<_, _>>()?,
             },
             slack: stored.slack,
+            attachments: stored.attachments,
             facts: match stored.facts {
                 StoredFacts::Order { order } => Facts::Order(OrderFacts { order }),
                 StoredFacts::Pipeline { pipeline } => Facts::Pipeline(PipelineFacts {
@@ -200,6 +204,7 @@ mod tests {
             retry_delay: None,
             lists: Lists::default(),
             slack: None,
+            attachments: Vec::new(),
         }
     }
 
@@ -294,6 +299,10 @@ mod tests {
                 mention_users: vec!["U1".into()],
                 mention_channel: true,
             }),
+            attachments: vec![Attachment {
+                url: "https://files.example.com/a.pdf?s=1".parse().unwrap(),
+                name: "a \0.pdf".into(),
+            }],
             ..plan(facts)
         };
         assert_eq!(Plan::from_text(&plan.to_text().unwrap()).unwrap(), plan);

@@ -10,11 +10,13 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 
 use super::compose::email_of;
+use super::enclosing;
 use super::planning::{self, Unready};
 use crate::archive::{
     ERASURES, Erasures, LEVEL, MBOX_GZIP, OUTCOME, REQUEST, Recorder, emails, is_page, message_id_of,
     page_name_again, read_whole, url, write_email,
 };
+use crate::attachment::Fetcher;
 use crate::completion::{Bundled, Finalise, Unfinished};
 use crate::config::UrlTemplate;
 use crate::domain::{DispatchId, NotificationId, recipe_id};
@@ -37,6 +39,8 @@ pub struct Archiving {
     pub store: Store,
     /// The way into it for what is stored as it is.
     pub storage: Arc<dyn Storage>,
+    /// The way into it for what is unpacked, if that is wanted.
+    pub unpacking: Arc<dyn Storage>,
 }
 
 /// Makes bundles whole.
@@ -48,6 +52,8 @@ pub struct Bundler {
     pub templates: Arc<TemplateSets>,
     /// `UNSUBSCRIBE_URL`
     pub unsubscribe_url: Option<UrlTemplate>,
+    /// For their attachments, where these are not kept.
+    pub fetcher: Arc<Fetcher>,
     /// Where to.
     pub archiving: Archiving,
 }
@@ -157,8 +163,7 @@ impl Bundler {
         let composer = made.await.map_err(|unready| match unready {
             Unready::Configuration(why) | Unready::Program(why) => Unfinished::NotYet(why),
         })?;
-        let letterhead =
-            Letterhead::to_lists(&plan.identity, composer.subject(), &plan.lists.to, &plan.lists.cc);
+        let mut letterhead: Option<Letterhead> = None;
         let mut after = NotificationId(0);
         loop {
             let read = move |conn: &mut repository::AnyConnection| {
@@ -172,11 +177,33 @@ impl Bundler {
             for rows in missing.chunks(100) {
                 let Some(first) = rows.first() else { continue };
                 let name = page_name_again(told.starts, first.id);
-                let page = self.page(rows, plan, (&composer, &letterhead))?;
+                let letterhead = match &mut letterhead {
+                    Some(made) => made,
+                    none => none.insert(self.letterhead(dispatch, plan, &composer).await?),
+                };
+                let page = self.page(rows, plan, (&composer, letterhead))?;
                 add(context, dispatch, &name, MBOX_GZIP, page).await?;
                 failpoint::reached("bundle-again");
             }
         }
+    }
+
+    async fn letterhead(
+        &self,
+        dispatch: DispatchId,
+        plan: &Plan,
+        composer: &Composer,
+    ) -> Result<Letterhead, Unfinished> {
+        let files = enclosing::files(&self.fetcher, Some(&self.archiving), dispatch, &plan.attachments);
+        let files = files.await.map_err(|error| {
+            let unfinished = if error.passes() {
+                Unfinished::NotYet
+            } else {
+                Unfinished::Never
+            };
+            unfinished(error.to_string())
+        })?;
+        enclosing::letterhead(plan, composer, dispatch, &files).map_err(Unfinished::Never)
     }
 
     fn page(

@@ -51,14 +51,9 @@ fn email(job: &Job) -> Result<Composed, String> {
     let work = &job.work;
     failpoint::reached_for("compose", &job.row.recipient);
     failpoint::panic_for("compose-panics", &job.row.recipient);
+    let letterhead = work.letterhead.as_ref().map_err(String::clone)?;
     let unsubscribe = work.unsubscribe_url.as_ref();
-    let (to, email) = email_of(
-        &job.row,
-        &work.plan,
-        &work.composer,
-        &work.letterhead,
-        unsubscribe,
-    )?;
+    let (to, email) = email_of(&job.row, &work.plan, &work.composer, letterhead, unsubscribe)?;
     Ok(Composed::Email { to, email })
 }
 

@@ -15,6 +15,7 @@ use super::lease::{Lease, Leases};
 use super::telling::told;
 use super::work::Ended;
 use super::{Clock, RelayView, Setup};
+use crate::attachment::Fetcher;
 use crate::config::{DeliveryConfig, EmailConfig, OnUnknown};
 use crate::domain::{DispatchStatus, LeaseToken, Source};
 use crate::live::Live;
@@ -33,6 +34,7 @@ pub(super) struct Engine {
     pub(super) tenants: Tenants,
     pub(super) live: Live,
     pub(super) archive: Option<Archiving>,
+    pub(super) fetcher: Arc<Fetcher>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) relays: watch::Sender<Vec<RelayView>>,
     pub(super) leases: Leases,
@@ -88,6 +90,7 @@ impl Engine {
             relays,
             live,
             archive,
+            fetcher,
         } = setup;
         if !email.dummy {
             // What cannot work is known at once.
@@ -118,6 +121,7 @@ impl Engine {
             relays,
             live,
             archive,
+            fetcher,
             lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),

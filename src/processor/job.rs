@@ -25,7 +25,8 @@ pub(super) struct Work {
     pub(super) lease: Arc<Lease>,
     pub(super) plan: Plan,
     pub(super) composer: Composer,
-    pub(super) letterhead: Letterhead,
+    /// Or why no e-mail of it can be made.
+    pub(super) letterhead: Result<Letterhead, String>,
     /// Equal messages that a cooldown held back before this one.
     pub(super) held_back: u64,
     /// The tenant's share of a lane and of the window.

@@ -7,7 +7,7 @@ use super::work::Ended;
 use crate::consumer::{DeadLetter, Verdict};
 use crate::domain::{DispatchId, DispatchStatus};
 use crate::message::Reason;
-use crate::repository::Counts;
+use crate::repository::{Counts, GivenUp};
 
 /// What becomes of a delivery, and of which dispatch it was.
 #[derive(Debug)]
@@ -46,12 +46,18 @@ pub(super) fn leave(dispatch: Option<DispatchId>) -> Judgement {
 }
 
 impl Processor {
-    pub(super) fn exhausted(&self, dispatch: DispatchId, starts: u32) -> Judgement {
-        let error = "five starts in a row ended the worker without any outcome".to_owned();
+    pub(super) fn given_up(&self, dispatch: DispatchId, why: GivenUp, starts: u32) -> Judgement {
+        let (reason, error) = match why {
+            GivenUp::Exhausted => (
+                Reason::Exhausted,
+                "five starts in a row ended the worker without any outcome".to_owned(),
+            ),
+            GivenUp::Attachment(why) => (Reason::Attachment, why),
+        };
         Judgement {
             // Once its ack is proven, a later delivery is none that was lost.
             dispatch: Some(dispatch),
-            ..self.refuse_after(starts, Reason::Exhausted, error, Some(dispatch))
+            ..self.refuse_after(starts, reason, error, Some(dispatch))
         }
     }
 
@@ -95,8 +101,8 @@ pub(super) fn log_end(dispatch: DispatchId, ended: &Ended, began: Instant) {
         Ended::Steered(_) => {
             tracing::info!(dispatch.id = %dispatch, seconds, "dispatch paused: it goes on when it is resumed");
         }
-        Ended::Exhausted(starts) => {
-            tracing::error!(dispatch.id = %dispatch, starts, "dispatch given up");
+        Ended::GivenUp(why, starts) => {
+            tracing::error!(dispatch.id = %dispatch, starts, why = why.to_text(), "dispatch given up");
         }
         Ended::Stopped => {
             tracing::info!(dispatch.id = %dispatch, seconds, "dispatch interrupted; its message comes again");

@@ -7,6 +7,7 @@ mod compose;
 mod denials;
 mod destination;
 mod doubts;
+mod enclosing;
 mod engine;
 mod fair;
 mod hand;
@@ -47,6 +48,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::attachment::Fetcher;
 use crate::config::{DeliveryConfig, EmailConfig};
 use crate::consumer::{Delivery, Verdict};
 use crate::domain::{DispatchId, DispatchStatus, Source};
@@ -93,6 +95,8 @@ pub struct Setup {
     pub live: Live,
     /// Where e-mails are kept, if they are.
     pub archive: Option<Archiving>,
+    /// How attachments are come by.
+    pub fetcher: Arc<Fetcher>,
 }
 
 /// Works deliveries off.
@@ -150,18 +154,7 @@ impl Processor {
         let _in_work = InWork::of(&self.engine.in_work);
         match message::parse(&delivery.body) {
             Err(refusal) => self.refuse(refusal.reason, refusal.error, None),
-            Ok(message) => {
-                if let Message::Event(event) = &message
-                    && !event.attachments.is_empty()
-                {
-                    tracing::warn!(
-                        event.id = %event.event_id,
-                        attachments = event.attachments.len(),
-                        "attachments are not sent along by this version; the e-mails go without them"
-                    );
-                }
-                self.process_message(delivery, &message).await
-            }
+            Ok(message) => self.process_message(delivery, &message).await,
         }
     }
 
@@ -173,7 +166,7 @@ impl Processor {
                     match self.work_off(claim, Some(delivery), began).await {
                         Ok(Ended::Reached(status, counts)) => return reached(dispatch, status, counts),
                         Ok(Ended::Parked | Ended::Steered(_)) => return acked(dispatch),
-                        Ok(Ended::Exhausted(starts)) => return self.exhausted(dispatch, starts),
+                        Ok(Ended::GivenUp(why, starts)) => return self.given_up(dispatch, why, starts),
                         Ok(Ended::Stopped) => return leave(Some(dispatch)),
                         Ok(Ended::LeaseLost) => {}
                         Err(why) => {
@@ -245,7 +238,7 @@ impl Processor {
             .await;
         match given_up {
             Ok(None) => Some(acked(dispatch)),
-            Ok(Some(starts)) => Some(self.exhausted(dispatch, starts)),
+            Ok(Some((why, starts))) => Some(self.given_up(dispatch, why, starts)),
             Err(error) => {
                 tracing::warn!(dispatch.id = %dispatch, %error, "cannot look at a dispatch; trying again");
                 tokio::time::sleep(DATABASE_PAUSE).await;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Processor;
 use super::compose::MAX_ERROR;
+use super::enclosing::Hindrance;
 use super::job::{Routes, Work};
 use super::judgement::log_end;
 use super::lease::{Lease, lock};
@@ -17,13 +18,15 @@ use super::work::{Course, Ended};
 use crate::consumer::Delivery;
 use crate::domain::{EventId, TenantId, one_line};
 use crate::failpoint;
-use crate::mailer::Letterhead;
 use crate::policy::Plan;
 use crate::render::Composer;
-use crate::repository::{self, Claim, Parking, Start, Starting};
+use crate::repository::{self, Claim, GivenUp, Parking, Start, Starting};
 
 /// Seconds until a dispatch whose configuration is wrong is looked at again.
 const SET_ASIDE: i64 = 15;
+
+/// The longest until one is that waits for its attachments.
+const LONGEST_ASIDE: chrono::Duration = chrono::Duration::minutes(15);
 
 /// Longest order id in a log line, in characters.
 const MAX_ID: usize = 80;
@@ -46,7 +49,7 @@ impl Processor {
             weight,
         } = match self.prepare(&claim).await {
             Ok(prepared) => prepared,
-            Err(Unprepared::Waits(why)) => return Ok(self.set_aside(&lease, why).await),
+            Err(Unprepared::Waits(why)) => return Ok(self.misconfigured(&lease, why).await),
             Err(Unprepared::Never(why)) => {
                 self.engine.give_back(&lease).await;
                 return Err(why);
@@ -56,10 +59,20 @@ impl Processor {
         let starting = self.engine.starting(&lease, possible);
         let start = self.engine.look(starting).await;
         if start == Start::Exhausted {
-            let ended = self.give_up(&lease, starting).await;
-            self.engine.tell_given_up(&plan, &claim, &ended).await;
-            return Ok(ended);
+            let exhausted = GivenUp::Exhausted;
+            return Ok(self.give_up(&lease, starting, exhausted, (&plan, &claim)).await);
         }
+        let letterhead = match self.letterhead(&lease, &plan, &composer).await {
+            Ok(letterhead) => Ok(letterhead),
+            Err(Hindrance::Ended(ended)) => return Ok(ended),
+            Err(Hindrance::Later(why)) => return Ok(self.without_files(&lease, why, &claim).await),
+            Err(Hindrance::ForGood(why)) if delivery.is_some() => {
+                let why = GivenUp::Attachment(why);
+                return Ok(self.give_up(&lease, starting, why, (&plan, &claim)).await);
+            }
+            // There is no message left to become a dead letter: everybody's row says it.
+            Err(Hindrance::ForGood(why)) => Err(GivenUp::Attachment(why).to_text()),
+        };
         // One at a time: what ends the process is then known.
         let _alone = match start {
             Start::Quarantined => Some(self.engine.quarantine.lock().await),
@@ -84,12 +97,7 @@ impl Processor {
         let (done, committed) = mpsc::unbounded_channel();
         let work = Arc::new(Work {
             lease,
-            letterhead: Letterhead::to_lists(
-                &plan.identity,
-                composer.subject(),
-                &plan.lists.to,
-                &plan.lists.cc,
-            ),
+            letterhead,
             composer,
             config: self.engine.delivery_of(&plan),
             plan,
@@ -152,7 +160,7 @@ impl Processor {
 
     /// What the dispatch needs is wrongly configured now: it waits in the ledger until that is mended, and says
     /// why.
-    async fn set_aside(&self, lease: &Lease, why: String) -> Ended {
+    async fn misconfigured(&self, lease: &Lease, why: String) -> Ended {
         // It may repeat a file.
         let why = one_line(&why, MAX_ERROR);
         tracing::error!(dispatch.id = %lease.dispatch, error = why, "a dispatch waits until its configuration is mended");
@@ -163,25 +171,44 @@ impl Processor {
         self.engine.park(lease, parking).await
     }
 
-    /// Closes a dispatch that nothing came of.
-    async fn give_up(&self, lease: &Lease, starting: Starting) -> Ended {
+    /// Its files cannot be had now: it waits in the ledger, the longer the older it is, and says why.
+    async fn without_files(&self, lease: &Lease, why: String, claim: &Claim) -> Ended {
+        let why = one_line(&format!("waits for its attachments: {why}"), MAX_ERROR);
+        let age = (self.engine.now)().naive_utc() - claim.created_at;
+        let wait = (age / 4).clamp(chrono::Duration::seconds(SET_ASIDE), LONGEST_ASIDE);
+        tracing::warn!(dispatch.id = %lease.dispatch, error = why, wait = %wait, "a dispatch waits for its attachments");
+        let parking = Parking { why: Some(why), wait };
+        self.engine.park(lease, parking).await
+    }
+
+    /// Closes a dispatch that nothing will come of.
+    async fn give_up(
+        &self,
+        lease: &Lease,
+        starting: Starting,
+        why: GivenUp,
+        (plan, claim): (&Plan, &Claim),
+    ) -> Ended {
+        let given = why.clone();
         let given_up = self
             .engine
             .db
-            .write(move |conn| repository::give_up(conn, starting))
+            .write(move |conn| repository::give_up(conn, starting, &given))
             .await;
         failpoint::reached("given-up");
-        match given_up {
+        let ended = match given_up {
             Ok(starts) => {
                 self.engine.leases.drop_lease(lease);
-                Ended::Exhausted(starts)
+                Ended::GivenUp(why, starts)
             }
             Err(error) => {
-                tracing::warn!(dispatch.id = %lease.dispatch, %error, "cannot close an exhausted dispatch");
+                tracing::warn!(dispatch.id = %lease.dispatch, %error, "a dispatch that is given up cannot be closed");
                 self.engine.give_back(lease).await;
                 Ended::LeaseLost
             }
-        }
+        };
+        self.engine.tell_given_up(plan, claim, &ended).await;
+        ended
     }
 }
 

@@ -52,9 +52,9 @@ impl Engine {
         running
     }
 
-    /// Nothing ever came of it.
+    /// Nothing comes of it.
     pub(super) async fn tell_given_up(&self, plan: &Plan, claim: &Claim, ended: &Ended) {
-        if matches!(ended, Ended::Exhausted(_)) {
+        if matches!(ended, Ended::GivenUp(..)) {
             let running = self.tell_start(plan, claim).await;
             running.left(DispatchStatus::Failed);
         }
@@ -110,7 +110,7 @@ pub(super) fn tell_end(running: &Running, ended: &Ended) {
         Ended::Parked => running.left(DispatchStatus::Waiting),
         Ended::Steered(_) => running.left(DispatchStatus::Paused),
         // It goes on at once, here or elsewhere.
-        Ended::Exhausted(_) | Ended::Stopped | Ended::LeaseLost => {}
+        Ended::GivenUp(..) | Ended::Stopped | Ended::LeaseLost => {}
     }
 }
 

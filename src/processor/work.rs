@@ -18,7 +18,7 @@ use super::outcome::LONGEST_DELAY;
 use super::reading::{self, Brought, Reading, Stage};
 use crate::domain::{Channel, DispatchStatus, NotificationId};
 use crate::failpoint;
-use crate::repository::{self, Counts, DbError, End, Wanted};
+use crate::repository::{self, Counts, DbError, End, GivenUp, Wanted};
 
 /// Waits between tries while the database is away.
 pub(super) const DATABASE_PAUSE: Duration = Duration::from_millis(500);
@@ -38,8 +38,8 @@ pub(super) enum Ended {
     Parked,
     /// An operator wanted it to rest or to end: ack.
     Steered(Wanted),
-    /// Nothing ever came of it, after so many starts: closed.
-    Exhausted(u32),
+    /// Nothing will come of it, after so many starts: closed.
+    GivenUp(GivenUp, u32),
     /// Told to stop before its end; the lease was given back.
     Stopped,
     /// Somebody else has it.

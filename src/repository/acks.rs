@@ -5,8 +5,8 @@ use diesel::prelude::*;
 
 use super::connection::AnyConnection;
 use super::error::DbError;
+use super::given_up::GivenUp;
 use super::schema::dispatches;
-use super::start::GIVEN_UP;
 use crate::domain::DispatchId;
 
 /// An equal dispatch that is not running and whose ack is not proven.
@@ -31,7 +31,7 @@ pub struct Equals {
 /// A redelivery of a message that was not acked is absorbed by its dispatch, once.
 pub(super) fn absorb(conn: &mut AnyConnection, id: &str, error: Option<&str>) -> Result<(), DbError> {
     // Of one that was given up the dead letter may be missing, and comes first.
-    if error == Some(GIVEN_UP) {
+    if error.and_then(GivenUp::from_text).is_some() {
         return Ok(());
     }
     let unproven = dispatches::table

@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use super::clock::schedule_time;
 use super::connection::AnyConnection;
 use super::error::DbError;
+use super::given_up::rows_given_up;
 use super::schema::{dispatches, notifications};
-use super::start::GIVEN_UP;
 use crate::domain::{DispatchId, DispatchStatus, NotificationStatus};
 
 /// What became of a request to reopen a dispatch.
@@ -58,12 +58,13 @@ pub fn reopen_dead(
         Reopened::NotDead
     })
 }
-/// The rows that were failed only because nothing came of the dispatch.
+
+/// The rows that were failed only because their dispatch was given up.
 fn open_given_up(conn: &mut AnyConnection, dispatch: DispatchId, now: NaiveDateTime) -> Result<(), DbError> {
     let given_up = notifications::table
         .filter(notifications::dispatch_id.eq(dispatch.to_string()))
         .filter(notifications::status.eq(NotificationStatus::Failed.as_str()))
-        .filter(notifications::error.eq(GIVEN_UP));
+        .filter(rows_given_up());
     diesel::update(given_up)
         .set((
             notifications::status.eq(NotificationStatus::Pending.as_str()),

@@ -6,18 +6,11 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
-use super::closing::counts;
 use super::connection::AnyConnection;
-use super::cooldown;
 use super::error::DbError;
 use super::lease::under;
-use super::outbox;
-use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
-use crate::domain::{DispatchId, DispatchStatus, LeaseToken, NotificationStatus};
-
-/// What stands in the rows of a dispatch that was given up.
-pub(super) const GIVEN_UP: &str = "exhausted: five starts in a row ended the worker";
+use crate::domain::{DispatchId, LeaseToken, NotificationStatus};
 
 /// Starts in vain before the quarantine, and before the end.
 const QUARANTINE: i32 = 2;
@@ -146,67 +139,4 @@ pub(super) fn unmark(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<(
     .set(notifications::status.eq(NotificationStatus::Pending.as_str()))
     .execute(conn)?;
     Ok(())
-}
-
-/// Gives a dispatch up: its open rows are failed and it is closed. Returns how often it was started.
-pub fn give_up(conn: &mut AnyConnection, starting: Starting) -> Result<u32, DbError> {
-    let error = Some(GIVEN_UP);
-    let closed = diesel::update(under(starting.dispatch, starting.token))
-        .set((
-            dispatches::status.eq(DispatchStatus::Failed.as_str()),
-            dispatches::error.eq(error),
-            dispatches::vain_starts.eq(0),
-            dispatches::closed_at.eq(Some(starting.now)),
-            dispatches::updated_at.eq(starting.now),
-            dispatches::lease_token.eq(None::<String>),
-            dispatches::lease_holder.eq(None::<String>),
-        ))
-        .execute(conn)?;
-    if closed != 1 {
-        return Err(DbError::LeaseLost);
-    }
-    let id = starting.dispatch.to_string();
-    diesel::update(
-        notifications::table
-            .filter(notifications::dispatch_id.eq(&id))
-            .filter(notifications::status.eq_any(OPEN)),
-    )
-    .set((
-        notifications::status.eq(NotificationStatus::Failed.as_str()),
-        notifications::error.eq(error),
-        notifications::next_attempt_at.eq(None::<NaiveDateTime>),
-        notifications::updated_at.eq(starting.now),
-    ))
-    .execute(conn)?;
-    let counts = counts(conn, starting.dispatch)?;
-    if counts.of(NotificationStatus::Sent) == 0 {
-        cooldown::release(conn, starting.dispatch, starting.now)?;
-    }
-    outbox::closed(
-        conn,
-        starting.dispatch,
-        (DispatchStatus::Failed, &counts),
-        starting.now,
-    )?;
-    // The last start did nothing.
-    let starts: i32 = dispatches::table
-        .find(&id)
-        .select(dispatches::starts)
-        .first(conn)?;
-    Ok(u32::try_from(starts - 1).unwrap_or(0))
-}
-
-/// Whether a dispatch was given up while nothing proves that its dead letter is there: how often it was
-/// started.
-pub fn given_up(conn: &mut AnyConnection, dispatch: DispatchId) -> Result<Option<u32>, DbError> {
-    let starts: Option<i32> = dispatches::table
-        .find(dispatch.to_string())
-        .filter(dispatches::status.eq(DispatchStatus::Failed.as_str()))
-        .filter(dispatches::error.eq(GIVEN_UP))
-        .filter(dispatches::ack_proven.eq(false))
-        .select(dispatches::starts)
-        .first(conn)
-        .optional()?;
-    // As `give_up` says: the last start did nothing.
-    Ok(starts.map(|n| u32::try_from(n - 1).unwrap_or(0)))
 }

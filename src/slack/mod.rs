@@ -7,13 +7,9 @@
 
 mod gate;
 mod posted;
-mod public;
-mod resolver;
 #[cfg(test)]
 mod tests;
-mod trust;
 mod webhook;
 
 pub use posted::Posted;
-pub use trust::{SlackError, Trust};
 pub use webhook::Webhook;

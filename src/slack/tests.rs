@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Posted, SlackError, Trust, Webhook};
+use super::{Posted, Webhook};
 use crate::config::WebhookUrl;
+use crate::outside::{OutsideError, Trust};
 
 const BODY: &[u8] = br#"{"text":"Hello"}"#;
 const SECRET: &str = "s3cr3tt0ken";
@@ -323,11 +324,11 @@ fn bad_files_are_named() {
     let error = Trust::load(Some(&path)).unwrap_err().to_string();
     assert!(error.contains("ca.pem"), "{error}");
     std::fs::write(&path, "no certificate\n").unwrap();
-    assert!(matches!(Trust::load(Some(&path)), Err(SlackError::Empty(_))));
+    assert!(matches!(Trust::load(Some(&path)), Err(OutsideError::Empty(_))));
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     std::fs::write(&path, broken).unwrap();
     assert!(matches!(
         Trust::load(Some(&path)),
-        Err(SlackError::Unreadable { .. })
+        Err(OutsideError::Unreadable { .. })
     ));
 }

@@ -1,6 +1,5 @@
 //! One webhook, prepared once: its client, and the post.
 
-use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::pin::pin;
@@ -8,15 +7,14 @@ use std::time::Duration;
 
 use chrono::Utc;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Body, Client, Response, redirect, retry};
+use reqwest::{Body, Client, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::gate::{Gate, gated};
 use super::posted::{Posted, patience};
-use super::resolver::Resolver;
-use super::trust::{SlackError, Trust};
 use crate::config::WebhookUrl;
 use crate::domain::one_line;
+use crate::outside::{self, OutsideError, Trust, reason};
 
 /// Longest text that is kept, in characters.
 const MAX_TEXT: usize = 300;
@@ -56,12 +54,12 @@ enum Silence {
 impl Webhook {
     /// Prepares a webhook; `timeout` is for all of a post, `ca` a PEM file to trust besides the system's
     /// roots. Reads files, so not for the middle of async work.
-    pub fn new(url: WebhookUrl, timeout: Duration, ca: Option<&Path>) -> Result<Self, SlackError> {
+    pub fn new(url: WebhookUrl, timeout: Duration, ca: Option<&Path>) -> Result<Self, OutsideError> {
         Self::trusting(url, timeout, &Trust::load(ca)?)
     }
 
     /// The same with certificates that were read before.
-    pub fn trusting(url: WebhookUrl, timeout: Duration, trust: &Trust) -> Result<Self, SlackError> {
+    pub fn trusting(url: WebhookUrl, timeout: Duration, trust: &Trust) -> Result<Self, OutsideError> {
         let open = url.is_insecure();
         Self::build(url, timeout, trust, open)
     }
@@ -71,24 +69,14 @@ impl Webhook {
         timeout: Duration,
         trust: &Trust,
         open: bool,
-    ) -> Result<Self, SlackError> {
-        let client = Client::builder()
-            .user_agent(concat!("herald/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(trust.0.clone())
-            .dns_resolver(Resolver { open })
-            .https_only(!open)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            // Every try is a decision of the ledger's.
-            .retry(retry::never())
-            .http1_only()
+    ) -> Result<Self, OutsideError> {
+        let client = outside::client(trust, open)
             // Divided among the addresses of the name, so that one that is dead does not use it up.
             .connect_timeout(timeout)
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE)
             .build()
-            .map_err(|error| SlackError::Client(reason(error)))?;
+            .map_err(|error| OutsideError::Client(reason(error)))?;
         Ok(Self { url, timeout, client })
     }
 
@@ -174,14 +162,4 @@ impl Webhook {
             .fold(one_line(text, MAX_ANSWER), |text, part| text.replace(part, "***"));
         one_line(&line, MAX_TEXT)
     }
-}
-
-/// What is at the bottom of a client's error: it says why, where those above say what was being done.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut deepest: &dyn Error = &error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }

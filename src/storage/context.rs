@@ -31,9 +31,9 @@ impl BaseContext {
     }
 
     /// The name for `url`, which no other URL of this bundle has.
-    fn name(&self, url: &str) -> String {
+    fn name(&self, prefix: &str, url: &str) -> String {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = name_of(url);
+        let name = format!("{prefix}{}", name_of(url));
         let taken = names.get(&name.to_lowercase()).is_some_and(|other| other != url);
         let name = if taken { distinct(&name, url) } else { name };
         names.insert(name.to_lowercase(), url.to_owned());
@@ -44,7 +44,7 @@ impl BaseContext {
 #[async_trait]
 impl BundleContext for BaseContext {
     async fn add(&self, what: Incoming, body: ByteStream) -> Result<Vec<Resource>, StorageError> {
-        let name = self.name(&what.url);
+        let name = self.name(&what.prefix, &what.url);
         let (layout, bid) = (&self.store.layout, &self.bundle.bid);
         let written = write(&self.store, &layout.resource(bid, &name), body).await?;
         let resource = Resource {

@@ -17,6 +17,9 @@ pub struct Incoming {
     pub encoding: String,
     /// Why it is not unpacked.
     pub unzip_error: Option<String>,
+    /// What stands before its name, and those of what is unpacked from it: keeps foreign names from being taken
+    /// for others. Letters, digits and `-`, at most 50.
+    pub prefix: String,
 }
 
 impl Incoming {
@@ -28,6 +31,7 @@ impl Incoming {
             status_code,
             encoding: "identity".to_owned(),
             unzip_error: None,
+            prefix: String::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod api_openapi;
 mod api_replays;
 mod api_views;
 mod archive;
+mod attachments;
 mod bad_messages;
 mod bad_participants;
 mod beside;

@@ -25,6 +25,11 @@ fn refused_for(reason: Reason) -> Option<Vec<u8>> {
         Reason::InvalidField => Some(br#"{"type": "UPDATED", "event_id": 0}"#.to_vec()),
         Reason::TooLarge => Some(vec![b' '; (1 << 20) + 1]),
         Reason::TenantConfig => Some(br#"{"type": "UPDATED", "event_id": 7, "tenant_id": "acme"}"#.to_vec()),
+        Reason::Attachment => {
+            let attachments = json!([{"url": "https://files.example.com/a.pdf", "name": "a.pdf"}]);
+            let message = json!({"type": "UPDATED", "event_id": 7, "attachments": attachments});
+            Some(message.to_string().into_bytes())
+        }
         Reason::MessageIdConflict | Reason::Exhausted => None,
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use herald::config::WebhookUrl;
-use herald::slack::{Posted, Trust, Webhook};
+use herald::outside::Trust;
+use herald::slack::{Posted, Webhook};
 use rstest::rstest;
 use serde_json::json;
 

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod command;
 pub mod configs;
 pub mod database;
+pub mod files;
 pub mod link;
 pub mod mail;
 pub mod mailed;

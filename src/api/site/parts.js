@@ -120,5 +120,5 @@ export const TYPES = ['CREATED', 'UPDATED', 'CANCELLED', 'order.created', 'order
   'rate_limit_exceeded', 'system_error'];
 export const CHANNELS = ['email', 'slack'];
 export const REASONS = ['invalid-json', 'unknown-type', 'invalid-field', 'too-large', 'message-id-conflict', 'tenant-config',
-  'exhausted'];
+  'attachment', 'exhausted'];
 export const RECIPES = TYPES.map((type) => (type.includes('.') ? type : type === type.toUpperCase() ? `event.${type.toLowerCase()}` : `pipeline.${type}`));

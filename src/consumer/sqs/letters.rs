@@ -8,7 +8,9 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName
 use super::attributes;
 use super::queue::{SqsQueue, within};
 use crate::consumer::letter::beginning;
-use crate::consumer::redrive::{Listing, Redrive, RedriveError, Redriven, fresh_id, reopen};
+use crate::consumer::redrive::{
+    Listing, Redrive, RedriveError, Redriven, fresh_id, is_of_a_dispatch, reopen,
+};
 use crate::consumer::{BrokerError, Letter};
 use crate::domain::one_line;
 use crate::message::Reason;
@@ -232,7 +234,7 @@ async fn one(
     letter: &Letter,
 ) -> Result<(), RedriveError> {
     if let Redrive::Replay(db, now) = what {
-        if letter.is_for(Some(Reason::Exhausted)) {
+        if is_of_a_dispatch(letter) {
             let _: Reopened = reopen(db, *now, letter).await?;
         }
         let body = message.body().unwrap_or_default().as_bytes();

@@ -45,6 +45,7 @@ pub(super) async fn unpack(
             status_code: what.status_code,
             encoding: "zip".to_owned(),
             unzip_error: None,
+            prefix: what.prefix.clone(),
         };
         let body = entry_stream(spool.blocking()?, entry.index);
         stored.extend(inner.add(unpacked, body).await?);

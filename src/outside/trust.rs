@@ -7,9 +7,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Why a webhook cannot be prepared.
+/// Why nothing outside can be asked.
 #[derive(Debug, thiserror::Error)]
-pub enum SlackError {
+pub enum OutsideError {
     /// The file is missing, unreadable or not PEM.
     #[error("cannot read certificates from {}: {reason}", path.display())]
     Unreadable {
@@ -32,25 +32,25 @@ pub enum SlackError {
     Client(String),
 }
 
-/// The certificates to trust, read once for any number of webhooks. A copy shares them.
+/// The certificates to trust, read once for any number of clients. A copy shares them.
 #[derive(Debug, Clone)]
 pub struct Trust(pub(super) ClientConfig);
 
 impl Trust {
     /// The system's roots and those in `ca`, a PEM file. Reads files, so not for the middle of async work.
-    pub fn load(ca: Option<&Path>) -> Result<Self, SlackError> {
+    pub fn load(ca: Option<&Path>) -> Result<Self, OutsideError> {
         config(ca).map(Self)
     }
 }
 
-fn config(ca: Option<&Path>) -> Result<ClientConfig, SlackError> {
+fn config(ca: Option<&Path>) -> Result<ClientConfig, OutsideError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca {
         add_file(&mut roots, path)?;
     }
     if roots.is_empty() {
-        return Err(SlackError::NoRoots);
+        return Err(OutsideError::NoRoots);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
@@ -59,8 +59,8 @@ fn config(ca: Option<&Path>) -> Result<ClientConfig, SlackError> {
         .with_no_client_auth())
 }
 
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), SlackError> {
-    let unreadable = |reason: &dyn ToString| SlackError::Unreadable {
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), OutsideError> {
+    let unreadable = |reason: &dyn ToString| OutsideError::Unreadable {
         path: path.to_owned(),
         reason: reason.to_string(),
     };
@@ -68,7 +68,7 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), SlackError> {
         .and_then(Iterator::collect)
         .map_err(|error| unreadable(&error))?;
     if certificates.is_empty() {
-        return Err(SlackError::Empty(path.to_owned()));
+        return Err(OutsideError::Empty(path.to_owned()));
     }
     for certificate in certificates {
         roots.add(certificate).map_err(|error| unreadable(&error))?;

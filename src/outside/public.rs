@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether nothing but a public machine can be at `address`, whatever form it is written in.
-pub(super) const fn is_public(address: IpAddr) -> bool {
+pub(crate) const fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),

@@ -1,4 +1,4 @@
-//! Finds a webhook's addresses, and lets nobody connect to one that was not looked at: what is checked here
+//! Finds a name's addresses, and lets nobody connect to one that was not looked at: what is checked here
 //! is what is connected to, so a name that changes its mind gains nothing.
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,9 +17,11 @@ pub(super) struct Resolver {
 
 /// Why a name is not connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Refused {
+pub(crate) enum Refused {
+    /// Nobody knows it, now.
     #[error("{name} does not resolve: {reason}")]
     Unresolved { name: String, reason: String },
+    /// It leads inside.
     #[error("{name} resolves to {address}, which is not a public address")]
     Private { name: String, address: IpAddr },
 }
