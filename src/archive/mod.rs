@@ -21,7 +21,7 @@ pub use erasure::Erasures;
 pub use files::{keep_files, kept_files};
 pub use mbox::{MboxReader, message_id_of, write_email};
 pub use page::Page;
-pub use reading::{Emails, emails, of_recipient, read_whole};
+pub use reading::{Emails, emails, ids_on, of_recipient, read_whole};
 pub use recorder::Recorder;
 pub use sealing::Sealing;
 pub use sheaf::Sheaf;

@@ -47,10 +47,23 @@ pub async fn read_whole(store: &Store, bid: &BundleId, name: &str) -> Result<Vec
     Ok(whole.to_vec())
 }
 
-/// The e-mails that went to `recipient`, each once, in the order in which they were handed over.
+/// The Message-IDs of all e-mails on the page `name`.
 ///
 /// # Errors
 /// What the storage says, and what is no page.
+pub async fn ids_on(store: &Store, bid: &BundleId, name: &str) -> Result<Vec<String>, StorageError> {
+    let mut page = emails(store, bid, name).await?;
+    let mut ids = Vec::new();
+    while let Some(email) = page.next().await? {
+        ids.extend(message_id_of(&email).map(str::to_owned));
+    }
+    Ok(ids)
+}
+
+/// The e-mails that went to `recipient`, each once, in the order in which they were handed over.
+///
+/// # Errors
+/// What the storage says; a broken page only where nothing was found on another one.
 pub async fn of_recipient(
     store: &Store,
     dispatch: DispatchId,
@@ -59,15 +72,40 @@ pub async fn of_recipient(
     let bid = BundleId::from(dispatch);
     let own = repository::message_id_left(dispatch, Channel::Email, recipient);
     let mut found: Vec<Vec<u8>> = Vec::new();
+    let mut broken = None;
     for resource in store.resources(&bid).await? {
         if !is_page(&resource.name) {
             continue;
         }
-        let mut page = emails(store, &bid, &resource.name).await?;
-        while let Some(email) = page.next().await? {
-            if message_id_of(&email).is_some_and(|id| id.starts_with(&own)) && !found.contains(&email) {
-                found.push(email);
+        match those_with(&own, store, &bid, &resource.name).await {
+            Ok(emails) => {
+                for email in emails {
+                    if !found.contains(&email) {
+                        found.push(email);
+                    }
+                }
             }
+            Err(StorageError::Refused(why)) => broken = Some(StorageError::Refused(why)),
+            Err(error) => return Err(error),
+        }
+    }
+    match broken {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
+    }
+}
+
+async fn those_with(
+    id: &str,
+    store: &Store,
+    bid: &BundleId,
+    page: &str,
+) -> Result<Vec<Vec<u8>>, StorageError> {
+    let mut page = emails(store, bid, page).await?;
+    let mut found = Vec::new();
+    while let Some(email) = page.next().await? {
+        if message_id_of(&email).is_some_and(|own| own.starts_with(id)) {
+            found.push(email);
         }
     }
     Ok(found)

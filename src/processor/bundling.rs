@@ -13,8 +13,8 @@ use super::compose::email_of;
 use super::enclosing;
 use super::planning::{self, Unready};
 use crate::archive::{
-    ERASURES, Erasures, LEVEL, MBOX_GZIP, OUTCOME, REQUEST, Recorder, emails, is_page, message_id_of,
-    page_name_again, read_whole, url, write_email,
+    ERASURES, Erasures, LEVEL, MBOX_GZIP, OUTCOME, REQUEST, Recorder, ids_on, is_page, page_name_again,
+    read_whole, url, write_email,
 };
 use crate::attachment::Fetcher;
 use crate::completion::{Bundled, Finalise, Unfinished};
@@ -139,9 +139,13 @@ impl Bundler {
             if !is_page(&resource.name) {
                 continue;
             }
-            let mut page = emails(store, &bid, &resource.name).await?;
-            while let Some(email) = page.next().await? {
-                known.extend(message_id_of(&email).map(str::to_owned));
+            match ids_on(store, &bid, &resource.name).await {
+                Ok(ids) => known.extend(ids),
+                // Its e-mails are made anew. It stays: `archive verify` says what is wrong with it.
+                Err(StorageError::Refused(why)) => {
+                    tracing::warn!(dispatch.id = %dispatch, page = resource.name, why, "a stored page is broken");
+                }
+                Err(error) => return Err(error),
             }
         }
         let erasures = self.erasures(dispatch).await?;

@@ -152,8 +152,15 @@ impl Store {
         let metas = there.map(|name| {
             let (path, name) = (self.layout.meta(bid, name), name.to_owned());
             async move {
-                let found: Option<Resource> = self.json(&path).await?;
-                Ok::<_, StorageError>(found.map(|resource| Resource { name, ..resource }))
+                match self.json::<Resource>(&path).await {
+                    Ok(found) => Ok(found.map(|resource| Resource { name, ..resource })),
+                    // What describes nothing is as good as missing.
+                    Err(StorageError::Refused(why)) => {
+                        tracing::warn!(why, "a stored resource is not described");
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                }
             }
         });
         let metas: Vec<_> = metas.collect();

@@ -368,6 +368,45 @@ async fn a_crash_between_pages_that_are_made_anew() {
     kept.stage.end(worker).await;
 }
 
+/// As after the power failed: a page and a description that are not what they should be. Nobody's e-mail is
+/// missing for it, and the broken page is found.
+#[tokio::test]
+async fn what_is_broken_is_made_anew() {
+    let kept = Kept::new(Kind::Sqlite, Options::default()).await;
+    kept.stage.db.add_people(7, 300);
+    let mut worker = kept
+        .settings()
+        .set("FAILPOINTS", "bundle-unlisted=return")
+        .start()
+        .await;
+    kept.send(json!({"type": "UPDATED", "event_id": 7})).await;
+    assert!(!worker.wait_exit(LIMIT).await.success());
+    let pages = pages(&kept.bundle());
+    let (first, second) = (&pages[0], &pages[1]);
+    let mut content = fs::read(first).unwrap();
+    let half = content.len() / 2;
+    content[half..].fill(0);
+    fs::write(first, content).unwrap();
+    fs::write(format!("{}.meta", second.display()), "").unwrap();
+    let worker = kept.settings().start().await;
+    kept.manifest("completed").await;
+    let id = kept.stage.db.dispatch().id;
+    for message in kept.stage.smtp.messages().iter().step_by(23) {
+        let show = ["archive", "show", &id, "--recipient", &message.to];
+        let shown = kept.shell().herald(&show).await.done();
+        assert!(shown.as_bytes() == message.raw, "{} got other bytes", message.to);
+    }
+    everybody_once(&kept.stage.smtp, 300);
+    let said = kept.verify().await;
+    assert_eq!(said.code, Some(1));
+    let name = first.file_name().unwrap().to_str().unwrap();
+    assert!(
+        said.out.contains(&format!("{name} is not what it was")),
+        "{said:?}"
+    );
+    kept.stage.end(worker).await;
+}
+
 #[tokio::test]
 async fn a_person_is_erased() {
     let kept = Kept::new(Kind::Sqlite, Options::default()).await;

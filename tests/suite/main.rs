@@ -46,6 +46,7 @@ mod slack_limits;
 mod sqs;
 mod steering;
 mod stop;
+mod storage_trouble;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;

@@ -26,6 +26,7 @@ pub mod slack;
 pub mod smtp;
 pub mod socket;
 pub mod stage;
+pub mod trouble;
 pub mod watch;
 pub mod worker;
 
