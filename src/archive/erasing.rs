@@ -37,6 +37,7 @@ pub async fn erase(
     now: DateTime<Utc>,
 ) -> Result<Erased, StorageError> {
     let bid = BundleId::from(dispatch);
+    store.tidy(&bid).await;
     let manifest = store.manifest(&bid).await?;
     let own = repository::message_id_left(dispatch, Channel::Email, recipient.as_str());
     let pages = pages_of(store, &bid, &own).await?;

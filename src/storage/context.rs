@@ -85,6 +85,7 @@ pub(super) async fn finish(
         resources: resources.iter().map(Listed::from).collect(),
     };
     put_json(store, &store.layout.manifest(&bundle.bid), &manifest).await?;
+    store.tidy(&bundle.bid).await;
     Ok(manifest)
 }
 

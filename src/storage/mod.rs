@@ -57,6 +57,7 @@ mod bundler;
 mod context;
 mod credentials;
 mod error;
+mod folder;
 mod ids;
 mod layout;
 mod names;

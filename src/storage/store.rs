@@ -18,6 +18,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as 
 
 use super::context::BaseContext;
 use super::credentials::credentials;
+use super::folder::Folder;
 use super::layout::{Layout, META, PACKED};
 use super::{
     BundleContext, BundleId, BundleRef, ByteStream, Manifest, Recipe, Resource, Storage, StorageError, packed,
@@ -39,6 +40,8 @@ const MAX_TEXT: u64 = 256 * 1024 * 1024;
 pub struct Store {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) layout: Layout,
+    /// Where it is one on disk.
+    folder: Option<Folder>,
     /// When something is stored.
     pub(super) now: fn() -> DateTime<Utc>,
 }
@@ -72,6 +75,7 @@ impl Store {
         Ok(Self {
             objects: Arc::new(objects),
             layout: Layout::Folder,
+            folder: Some(Folder(folder.to_owned())),
             now: Utc::now,
         })
     }
@@ -100,6 +104,7 @@ impl Store {
         Ok(Self {
             objects: Arc::new(builder.build()?),
             layout: Layout::Keys(prefix.to_owned()),
+            folder: None,
             now: Utc::now,
         })
     }
@@ -109,6 +114,7 @@ impl Store {
         Self {
             objects: Arc::new(InMemory::new()),
             layout: Layout::Keys(String::new()),
+            folder: None,
             now: Utc::now,
         }
     }
@@ -197,6 +203,13 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what a crash left of resources that were being written.
+    pub async fn tidy(&self, bid: &BundleId) {
+        if let Some(folder) = &self.folder {
+            folder.tidy(&self.layout.resources(bid)).await;
+        }
+    }
+
     /// Removes a bundle, its list first.
     ///
     /// # Errors
@@ -279,6 +292,9 @@ impl Storage for Store {
         bundle: &BundleRef,
         _: &Recipe,
     ) -> Result<Box<dyn BundleContext>, StorageError> {
+        if let Some(folder) = &self.folder {
+            folder.prepare(&self.layout.resources(&bundle.bid)).await?;
+        }
         let known = self.resources(&bundle.bid).await?;
         Ok(Box::new(BaseContext::new(self.clone(), bundle.clone(), known)))
     }
