@@ -29,10 +29,10 @@ pub use error::BrokerError;
 pub use exchange::Exchange;
 pub use letter::Letter;
 pub use publisher::AmqpPublisher;
-pub use queue::{Publisher, Queue, Source};
+pub use queue::{Publisher, Queue};
 pub use redrive::{Listing, Redrive, RedriveError, Redriven};
-pub use source::{AmqpSource, BrokerStatus};
-pub use sqs::{SqsQueue, SqsSource};
+pub use source::{BrokerStatus, Source};
+pub use sqs::SqsQueue;
 pub use verdict::{DeadLetter, Settled, Verdict};
 
 /// Name of the exchange over which the workers of `queue` tell each other what happens.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::Delivery;
 use super::error::BrokerError;
 use super::publisher::AmqpPublisher;
 use super::redrive::{self, Listing, Redrive, Redriven};
-use super::source::{AmqpSource, BrokerStatus};
-use super::sqs::{self, SqsQueue, SqsSource};
+use super::source::{BrokerStatus, Source};
+use super::sqs::{self, SqsQueue};
 use crate::config::{AwsConfig, BrokerConfig, Config, SourceKind};
 use crate::message::Reason;
 
@@ -58,22 +57,15 @@ impl Queue {
         }
     }
 
-    /// Begins to receive; see the sources. At most `prefetch` are in hand at once.
+    /// Begins to receive; see [`Source`]. At most `prefetch` are in hand at once.
     pub fn start(
         &self,
         prefetch: u16,
         shutdown: &CancellationToken,
     ) -> (Source, watch::Receiver<BrokerStatus>) {
         match self {
-            Self::Amqp(broker) => {
-                let (source, status) = AmqpSource::start(broker, shutdown);
-                (Source::Amqp(source), status)
-            }
-            Self::Sqs(queue, aws) => {
-                let queue = SqsQueue::new(aws, &queue.name);
-                let (source, status) = SqsSource::start(queue, prefetch, shutdown);
-                (Source::Sqs(source), status)
-            }
+            Self::Amqp(broker) => Source::amqp(broker, shutdown),
+            Self::Sqs(queue, aws) => Source::sqs(SqsQueue::new(aws, &queue.name), prefetch, shutdown),
         }
     }
 
@@ -99,42 +91,6 @@ impl Queue {
         match self {
             Self::Amqp(broker) => redrive::redrive(broker, what, reason, progress).await,
             Self::Sqs(queue, _) => sqs::redrive(queue, what, reason, progress).await,
-        }
-    }
-}
-
-/// Deliveries of the main queue.
-#[derive(Debug)]
-pub enum Source {
-    /// From AMQP.
-    Amqp(AmqpSource),
-    /// From SQS.
-    Sqs(SqsSource),
-}
-
-impl Source {
-    /// The next delivery; none after consuming was stopped. May be cancelled without losing any.
-    pub async fn next(&mut self) -> Option<Delivery> {
-        match self {
-            Self::Amqp(source) => source.next().await,
-            Self::Sqs(source) => source.next().await,
-        }
-    }
-
-    /// Takes nothing new and gives back what was not yet handed out; what is in hand can still be settled until
-    /// [`Self::close`].
-    pub async fn stop_consuming(&mut self) {
-        match self {
-            Self::Amqp(source) => source.stop_consuming().await,
-            Self::Sqs(source) => source.stop_consuming().await,
-        }
-    }
-
-    /// Ends in order. What was not settled comes again.
-    pub async fn close(self) {
-        match self {
-            Self::Amqp(source) => source.close().await,
-            Self::Sqs(source) => source.close().await,
         }
     }
 }

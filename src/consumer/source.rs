@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::delivery::Delivery;
+use super::sqs::{Receiving, SqsQueue};
 use super::supervisor::Supervisor;
 use super::verdict::Verdict;
 use crate::config::BrokerConfig;
@@ -26,35 +27,67 @@ pub enum BrokerStatus {
 /// Deliveries of the main queue. Runs a task of its own that connects, and connects again after every
 /// loss, until it is stopped or dropped.
 #[derive(Debug)]
-pub struct AmqpSource {
+pub struct Source {
     deliveries: mpsc::Receiver<Delivery>,
     stop: CancellationToken,
     close: DropGuard,
     task: JoinHandle<()>,
 }
 
-impl AmqpSource {
-    /// Begins to connect and returns at once: a broker that is not there yet is waited for. When
+/// What the task behind a source is told by, and tells.
+pub(super) struct Lines {
+    /// No new deliveries.
+    pub(super) stop: CancellationToken,
+    /// The end.
+    pub(super) close: CancellationToken,
+    /// How it stands.
+    pub(super) status: watch::Sender<BrokerStatus>,
+}
+
+impl Source {
+    /// From AMQP. Begins to connect and returns at once: a broker that is not there yet is waited for. When
     /// `shutdown` is cancelled, consuming stops as with [`Self::stop_consuming`].
-    pub fn start(
+    pub fn amqp(
         broker: &BrokerConfig,
         shutdown: &CancellationToken,
+    ) -> (Self, watch::Receiver<BrokerStatus>) {
+        let broker = broker.clone();
+        Self::start(shutdown, |lines, out| {
+            tokio::spawn(Supervisor::new(broker, lines).run(out))
+        })
+    }
+
+    /// The same from SQS, where at most `prefetch` are in hand at once, and kept invisible.
+    pub fn sqs(
+        queue: SqsQueue,
+        prefetch: u16,
+        shutdown: &CancellationToken,
+    ) -> (Self, watch::Receiver<BrokerStatus>) {
+        Self::start(shutdown, |lines, out| {
+            tokio::spawn(Receiving::new(queue, prefetch, lines).run(out))
+        })
+    }
+
+    fn start(
+        shutdown: &CancellationToken,
+        spawn: impl FnOnce(Lines, mpsc::Sender<Delivery>) -> JoinHandle<()>,
     ) -> (Self, watch::Receiver<BrokerStatus>) {
         let (sender, deliveries) = mpsc::channel(1);
         let (status, watcher) = watch::channel(BrokerStatus::Down("not connected yet".to_owned()));
         let stop = shutdown.child_token();
         let close = CancellationToken::new();
-        let supervisor = Supervisor::new(broker.clone(), stop.clone(), close.clone(), status);
-        let task = tokio::spawn(supervisor.run(sender));
-        (
-            Self {
-                deliveries,
-                stop,
-                close: close.drop_guard(),
-                task,
-            },
-            watcher,
-        )
+        let lines = Lines {
+            stop: stop.clone(),
+            close: close.clone(),
+            status,
+        };
+        let source = Self {
+            deliveries,
+            stop,
+            close: close.drop_guard(),
+            task: spawn(lines, sender),
+        };
+        (source, watcher)
     }
 
     /// The next delivery; none after consuming was stopped. May be cancelled without losing any.
@@ -69,14 +102,14 @@ impl AmqpSource {
         }
     }
 
-    /// Cancels the consumer and gives back what was not yet handed out; what is in hand can still be
-    /// settled until [`Self::close`].
+    /// Takes nothing new and gives back what was not yet handed out; what is in hand can still be settled
+    /// until [`Self::close`].
     pub async fn stop_consuming(&mut self) {
         self.stop.cancel();
         while self.next().await.is_some() {}
     }
 
-    /// Closes channel and connection in order. What was not settled is then lost, and comes again.
+    /// Ends in order. What was not settled is then lost here, and comes again.
     pub async fn close(mut self) {
         self.stop_consuming().await;
         self.close.disarm().cancel();

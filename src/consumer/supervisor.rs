@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::Delivery;
 use super::error::BrokerError;
 use super::session::Session;
-use super::source::BrokerStatus;
+use super::source::{BrokerStatus, Lines};
 use super::verdict::Verdict;
 use crate::config::BrokerConfig;
 
@@ -41,12 +41,8 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(
-        broker: BrokerConfig,
-        stop: CancellationToken,
-        close: CancellationToken,
-        status: watch::Sender<BrokerStatus>,
-    ) -> Self {
+    pub(super) fn new(broker: BrokerConfig, lines: Lines) -> Self {
+        let Lines { stop, close, status } = lines;
         let queue = broker.queue.as_str().into();
         Self {
             broker,

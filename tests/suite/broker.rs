@@ -1,7 +1,7 @@
 //! The consumer against a real broker.
 
 use chrono::Utc;
-use herald::consumer::{AmqpPublisher, AmqpSource, BrokerError, BrokerStatus, DeadLetter, Settled, Verdict};
+use herald::consumer::{AmqpPublisher, BrokerError, BrokerStatus, DeadLetter, Settled, Source, Verdict};
 use herald::domain::DispatchId;
 use herald::message::Reason;
 use lapin::BasicProperties;
@@ -339,7 +339,7 @@ async fn waits_for_a_broker_that_comes_later() {
     let port = proxy::free_port();
     let (url, target) = by_way_of(port);
     rabbit.broker.url = url.as_str().into();
-    let (mut source, mut status) = AmqpSource::start(&rabbit.broker, &CancellationToken::new());
+    let (mut source, mut status) = Source::amqp(&rabbit.broker, &CancellationToken::new());
     let refused = |s: &BrokerStatus| matches!(s, BrokerStatus::Down(r) if r.contains("refused"));
     within(status.wait_for(refused)).await.unwrap();
     let _proxy = Proxy::start(port, target).await;
@@ -381,7 +381,7 @@ async fn a_wrong_password_is_told_but_not_shown() {
     let mut url = address();
     url.set_password(Some("s3cr3t-w0rd")).unwrap();
     rabbit.broker.url = url.as_str().into();
-    let (source, mut status) = AmqpSource::start(&rabbit.broker, &CancellationToken::new());
+    let (source, mut status) = Source::amqp(&rabbit.broker, &CancellationToken::new());
     let reason = {
         let told = |s: &BrokerStatus| matches!(s, BrokerStatus::Down(r) if r.contains("ACCESS"));
         format!("{:?}", *within(status.wait_for(told)).await.unwrap())
@@ -435,7 +435,7 @@ async fn after_stopping_what_is_in_hand_can_still_be_acked() {
         rabbit.publish(b"x", plain()).await;
     }
     let shutdown = CancellationToken::new();
-    let (mut source, _status) = AmqpSource::start(&rabbit.broker, &shutdown);
+    let (mut source, _status) = Source::amqp(&rabbit.broker, &shutdown);
     let (held, left) = (next(&mut source).await, next(&mut source).await);
     shutdown.cancel();
     within(source.stop_consuming()).await;

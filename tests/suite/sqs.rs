@@ -5,10 +5,11 @@ use std::time::Duration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-use crate::support::aws::Sqs;
+use crate::support::aws::{Sqs, endpoint};
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::mailed::{everybody_once, slow_relay, surplus};
 use crate::support::smtp::{Options, SmtpServer};
+use crate::support::trouble::{Mood, Trouble};
 use crate::support::until;
 use crate::support::worker::Settings;
 
@@ -100,8 +101,8 @@ async fn what_is_not_ours_is_a_dead_letter() {
 #[tokio::test]
 async fn a_long_dispatch_stays_in_hand() {
     let (sqs, again) = (Sqs::new("").await, Sqs::new("").await);
-    sqs.create_once("2", &again).await;
-    let scene = Scene::new(sqs, slow_relay(Duration::from_millis(80)).await);
+    sqs.create_once("6", &again).await;
+    let scene = Scene::new(sqs, slow_relay(Duration::from_millis(200)).await);
     scene.db.add_people(7, 100);
     let worker = scene.settings().set("SMTP_CONNECTIONS", 1).start().await;
     scene
@@ -111,7 +112,7 @@ async fn a_long_dispatch_stays_in_hand() {
     let begun = std::time::Instant::now();
     let closed = scene.db.wait_closed().await;
     assert!(
-        begun.elapsed() > Duration::from_secs(6),
+        begun.elapsed() > Duration::from_secs(18),
         "too short to prove anything"
     );
     assert_eq!(closed.status, "completed");
@@ -201,7 +202,70 @@ async fn a_fifo_queue() {
     scene.sqs.send_text("no json", Some("m-2"), Some("group-7")).await;
     let letter = scene.sqs.wait_dead("no json").await;
     assert_eq!(letter["x-herald-reason"], "invalid-json");
+    assert_eq!(letter["group"], "group-7");
     everybody_once(&scene.smtp, 20);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_for_dead_letters_that_is_deleted() {
+    let scene = Scene::with_queue("5", quick().await).await;
+    let worker = scene.settings().start().await;
+    for body in ["first", "second"] {
+        scene.sqs.send_text(body, None, None).await;
+        let letter = scene.sqs.wait_dead(body).await;
+        assert_eq!(letter["x-herald-reason"], "invalid-json");
+        scene.sqs.delete_dead().await;
+    }
+    scene.sqs.wait_empty().await;
+    worker.stop().await;
+}
+
+/// SQS fails in mid-run: what is in hand is ended, and deleted when SQS is back.
+#[tokio::test]
+async fn an_endpoint_that_is_away_for_a_while() {
+    let scene = Scene::with_queue("30", slow_relay(Duration::from_millis(20)).await).await;
+    let way = Trouble::before(&endpoint(), Mood::Well).await;
+    scene.db.add_people(7, 200);
+    let settings = scene.settings().set("AWS_ENDPOINT_URL", way.endpoint());
+    let worker = settings.set("SMTP_CONNECTIONS", 4).start().await;
+    let health = async |status: u16| {
+        until("the state of health", LIMIT, async || {
+            let answer = reqwest::get(worker.url("/health")).await.ok()?;
+            (answer.status() == status).then_some(())
+        })
+        .await;
+    };
+    let message = json!({"type": "UPDATED", "event_id": 7});
+    scene.sqs.send(&message, Some("m-1")).await;
+    scene.smtp.wait_for(20, LIMIT).await;
+    way.turn(Mood::Says(500, "<Error/>"));
+    health(503).await;
+    way.turn(Mood::Well);
+    health(200).await;
+    scene.db.wait_closed().await;
+    scene.sqs.wait_empty().await;
+    assert_eq!(scene.db.dispatch().starts, 1);
+    everybody_once(&scene.smtp, 200);
+    worker.stop().await;
+}
+
+/// Two looks would hide letters from each other.
+#[tokio::test]
+async fn one_look_at_a_time() {
+    let scene = Scene::with_queue("30", quick().await).await;
+    let way = Trouble::before(&endpoint(), Mood::Well).await;
+    let worker = scene
+        .settings()
+        .set("AWS_ENDPOINT_URL", way.endpoint())
+        .start()
+        .await;
+    way.turn(Mood::Hangs);
+    let look = async || worker.get("/api/v1/dead-letters").await.status().as_u16();
+    let (one, other) = tokio::join!(look(), look());
+    assert_eq!([one.min(other), one.max(other)], [409, 503]);
+    way.turn(Mood::Well);
+    assert_eq!(look().await, 200);
     worker.stop().await;
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Credentials;
-use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use aws_smithy_http_client::{Builder, tls};
 use serde_json::Value;
 
@@ -141,12 +141,22 @@ impl Sqs {
         .await;
     }
 
-    /// The attributes of the dead letter with this body; it is taken away.
-    pub async fn wait_dead(&self, body: &str) -> HashMap<String, String> {
-        let name = match self.name.strip_suffix(".fifo") {
+    fn dead_name(&self) -> String {
+        match self.name.strip_suffix(".fifo") {
             Some(stem) => format!("{stem}-dead.fifo"),
             None => format!("{}-dead", self.name),
-        };
+        }
+    }
+
+    /// Deletes the queue for dead letters.
+    pub async fn delete_dead(&self) {
+        let url = self.url(&self.dead_name()).await.expect("the queue");
+        self.client.delete_queue().queue_url(url).send().await.unwrap();
+    }
+
+    /// The attributes of the dead letter with this body, and its `group`; it is taken away.
+    pub async fn wait_dead(&self, body: &str) -> HashMap<String, String> {
+        let name = self.dead_name();
         until("a dead letter", LIMIT, async || {
             let url = self.url(&name).await?;
             let call = self
@@ -154,6 +164,7 @@ impl Sqs {
                 .receive_message()
                 .queue_url(&url)
                 .message_attribute_names("All")
+                .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
                 .visibility_timeout(1);
             let found = call.send().await.unwrap().messages.unwrap_or_default();
             let letter = found.into_iter().find(|message| message.body() == Some(body))?;
@@ -165,13 +176,11 @@ impl Sqs {
                 .send()
                 .await
                 .unwrap();
-            let attributes = letter.message_attributes.unwrap_or_default();
-            Some(
-                attributes
-                    .into_iter()
-                    .map(|(name, value)| (name, value.string_value.unwrap_or_default()))
-                    .collect(),
-            )
+            let group = letter.attributes.unwrap_or_default();
+            let group = group.into_values().map(|group| ("group".to_owned(), group));
+            let attributes = letter.message_attributes.unwrap_or_default().into_iter();
+            let attributes = attributes.map(|(name, value)| (name, value.string_value.unwrap_or_default()));
+            Some(attributes.chain(group).collect())
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use herald::config::BrokerConfig;
-use herald::consumer::{AmqpSource, BrokerStatus, Delivery};
+use herald::consumer::{BrokerStatus, Delivery, Source};
 use lapin::message::BasicGetMessage;
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
@@ -163,8 +163,8 @@ impl Rabbit {
     }
 
     /// A source of the queue, consuming already.
-    pub async fn source(&self) -> (AmqpSource, watch::Receiver<BrokerStatus>) {
-        let (source, mut status) = AmqpSource::start(&self.broker, &CancellationToken::new());
+    pub async fn source(&self) -> (Source, watch::Receiver<BrokerStatus>) {
+        let (source, mut status) = Source::amqp(&self.broker, &CancellationToken::new());
         connected(&mut status).await;
         (source, status)
     }
@@ -359,7 +359,7 @@ pub async fn down(status: &mut watch::Receiver<BrokerStatus>) -> String {
     }
 }
 
-pub async fn next(source: &mut AmqpSource) -> Delivery {
+pub async fn next(source: &mut Source) -> Delivery {
     within(source.next()).await.expect("the source ended")
 }
 

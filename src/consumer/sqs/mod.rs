@@ -9,9 +9,9 @@ mod hold;
 mod letters;
 mod origin;
 mod queue;
-mod source;
+mod receiving;
 
 pub(super) use letters::{list, redrive};
 pub(super) use origin::SqsOrigin;
 pub use queue::SqsQueue;
-pub use source::SqsSource;
+pub(super) use receiving::Receiving;

@@ -115,8 +115,7 @@ impl SqsOrigin {
             (group.cloned().unwrap_or_else(|| "herald".into()), id)
         });
         let body = self.message.body().unwrap_or_default().as_bytes();
-        let url = self.queue.dead_url().await?;
-        self.queue.send(url, body, attributes, group).await
+        self.queue.send_dead(body, attributes, group).await
     }
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::future::BoxFuture;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::attributes::{self, Attributes};
 use crate::aws;
@@ -24,7 +24,7 @@ pub struct SqsQueue {
     pub name: String,
     client: OnceCell<Client>,
     url: OnceCell<String>,
-    dead_url: OnceCell<String>,
+    dead_url: Mutex<Option<String>>,
 }
 
 impl fmt::Debug for SqsQueue {
@@ -43,7 +43,7 @@ impl SqsQueue {
             name: name.to_owned(),
             client: OnceCell::new(),
             url: OnceCell::new(),
-            dead_url: OnceCell::new(),
+            dead_url: Mutex::default(),
         }
     }
 
@@ -84,16 +84,35 @@ impl SqsQueue {
         found.queue_url.ok_or_else(|| missing(name))
     }
 
-    /// The URL of the queue for dead letters, which is created if there is none.
-    pub(super) async fn dead_url(&self) -> Result<&str, BrokerError> {
-        let ask = || async {
-            let name = self.dead_name();
-            match self.ask_url(&name).await {
-                Err(error) if error.is_not_found() => self.create(&name).await,
-                asked => asked,
-            }
-        };
-        Ok(self.dead_url.get_or_try_init(ask).await?)
+    /// Sends to the queue for dead letters, which is created if there is none.
+    pub(super) async fn send_dead(
+        &self,
+        body: &[u8],
+        attributes: Attributes,
+        group: Option<(String, String)>,
+    ) -> Result<(), BrokerError> {
+        let url = self.dead_url().await?;
+        let sent = self.send(&url, body, attributes.clone(), group.clone()).await;
+        if sent.as_ref().is_err_and(BrokerError::is_not_found) {
+            // Somebody has deleted it meanwhile.
+            *self.dead_url.lock().await = None;
+            let url = self.dead_url().await?;
+            return self.send(&url, body, attributes, group).await;
+        }
+        sent
+    }
+
+    async fn dead_url(&self) -> Result<String, BrokerError> {
+        let mut known = self.dead_url.lock().await;
+        if let Some(url) = &*known {
+            return Ok(url.clone());
+        }
+        let name = self.dead_name();
+        let url = match self.ask_url(&name).await {
+            Err(error) if error.is_not_found() => self.create(&name).await,
+            asked => asked,
+        }?;
+        Ok(known.insert(url).clone())
     }
 
     /// The same, none if there is no such queue.

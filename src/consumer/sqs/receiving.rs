@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_retry::strategy::{ExponentialBackoff, jitter};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::attributes;
 use super::hold::{Held, Hold};
 use super::origin::SqsOrigin;
 use super::queue::{SqsQueue, refused};
+use crate::consumer::source::Lines;
 use crate::consumer::{BrokerError, BrokerStatus, Delivery, Verdict};
 
 /// Seconds that a call waits for messages.
@@ -27,78 +27,8 @@ const CROWDED: Duration = Duration::from_millis(20);
 /// Longest pause between two tries.
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// For the end of the task.
-const CLOSE_LIMIT: Duration = Duration::from_secs(10);
-
-/// Deliveries of an SQS queue. Runs a task of its own until it is stopped or dropped.
-#[derive(Debug)]
-pub struct SqsSource {
-    deliveries: mpsc::Receiver<Delivery>,
-    stop: CancellationToken,
-    close: DropGuard,
-    task: JoinHandle<()>,
-}
-
-impl SqsSource {
-    /// Begins to receive and returns at once: a queue that is not there yet is waited for. When `shutdown` is
-    /// cancelled, receiving stops; what is in hand is kept invisible until [`Self::close`].
-    pub fn start(
-        queue: SqsQueue,
-        prefetch: u16,
-        shutdown: &CancellationToken,
-    ) -> (Self, watch::Receiver<BrokerStatus>) {
-        let (sender, deliveries) = mpsc::channel(1);
-        let (status, watcher) = watch::channel(BrokerStatus::Down("not connected yet".to_owned()));
-        let stop = shutdown.child_token();
-        let close = CancellationToken::new();
-        let receiving = Receiving {
-            name: queue.name.as_str().into(),
-            queue: Arc::new(queue),
-            prefetch: prefetch.into(),
-            hold: Hold::default(),
-            stop: stop.clone(),
-            close: close.clone(),
-            status,
-        };
-        let task = tokio::spawn(receiving.run(sender));
-        let source = Self {
-            deliveries,
-            stop,
-            close: close.drop_guard(),
-            task,
-        };
-        (source, watcher)
-    }
-
-    /// The next delivery; none after receiving was stopped. May be cancelled without losing any.
-    pub async fn next(&mut self) -> Option<Delivery> {
-        loop {
-            let delivery = self.deliveries.recv().await?;
-            if self.stop.is_cancelled() {
-                delivery.settle(&Verdict::RetryLater).await;
-            } else if delivery.is_live() {
-                return Some(delivery);
-            }
-        }
-    }
-
-    /// Receives nothing more, and gives back what was not yet handed out.
-    pub async fn stop_consuming(&mut self) {
-        self.stop.cancel();
-        while self.next().await.is_some() {}
-    }
-
-    /// Ends it: what was not settled becomes visible again by and by.
-    pub async fn close(mut self) {
-        self.stop_consuming().await;
-        self.close.disarm().cancel();
-        if tokio::time::timeout(CLOSE_LIMIT, &mut self.task).await.is_err() {
-            self.task.abort();
-        }
-    }
-}
-
-struct Receiving {
+/// The task behind a source: receives until it is stopped, and keeps what is in hand until it is closed.
+pub(in crate::consumer) struct Receiving {
     queue: Arc<SqsQueue>,
     name: Arc<str>,
     prefetch: usize,
@@ -109,7 +39,20 @@ struct Receiving {
 }
 
 impl Receiving {
-    async fn run(self, out: mpsc::Sender<Delivery>) {
+    pub(in crate::consumer) fn new(queue: SqsQueue, prefetch: u16, lines: Lines) -> Self {
+        let Lines { stop, close, status } = lines;
+        Self {
+            name: queue.name.as_str().into(),
+            queue: Arc::new(queue),
+            prefetch: prefetch.into(),
+            hold: Hold::default(),
+            stop,
+            close,
+            status,
+        }
+    }
+
+    pub(in crate::consumer) async fn run(self, out: mpsc::Sender<Delivery>) {
         let Some(visibility) = self.connect().await else {
             return;
         };
@@ -196,6 +139,12 @@ impl Receiving {
     }
 
     async fn poll(&self, most: i32, visibility: Duration) -> Result<Vec<Message>, BrokerError> {
+        // After an outage an answer says at once that it is over.
+        let wait = if *self.status.borrow() == BrokerStatus::Connected {
+            POLL
+        } else {
+            0
+        };
         let call = self
             .queue
             .client()
@@ -203,7 +152,7 @@ impl Receiving {
             .receive_message()
             .queue_url(self.queue.url().await?)
             .max_number_of_messages(most)
-            .wait_time_seconds(POLL)
+            .wait_time_seconds(wait)
             // What was read at the start, should the queue's own change meanwhile.
             .visibility_timeout(i32::try_from(visibility.as_secs()).unwrap_or(43_200))
             .message_attribute_names("All")
