@@ -77,7 +77,7 @@ impl BundleContext for Bundling {
 
 /// Writes all resources into one new file, wherever each of them is now.
 async fn pack(store: &Store, bundle: &BundleRef, resources: &[Resource]) -> Result<(), StorageError> {
-    let (objects, path) = (Arc::clone(&store.objects), store.packed_path(&bundle.bid));
+    let (objects, path) = (Arc::clone(&store.objects), store.layout.packed(&bundle.bid));
     let out = BufWriter::with_capacity(objects, path, BUFFER).with_max_concurrency(2);
     let mut zip: Writer = ZipFileWriter::with_tokio(out);
     for resource in resources {

@@ -8,7 +8,7 @@ use super::BundleId;
 pub(super) const MANIFEST: &str = "bundle.json";
 
 /// All resources in one file.
-pub(super) const PACKED: &str = "resources.zip";
+const PACKED: &str = "resources.zip";
 
 /// What describes a resource stands beside it.
 pub(super) const META: &str = ".meta";
@@ -53,6 +53,11 @@ impl Layout {
 
     pub(super) fn meta(&self, bid: &BundleId, name: &str) -> Path {
         Path::from(format!("{}/{name}{META}", self.resources(bid)))
+    }
+
+    /// Where all resources are once they are packed.
+    pub(super) fn packed(&self, bid: &BundleId) -> Path {
+        self.resource(bid, PACKED)
     }
 
     pub(super) fn manifest(&self, bid: &BundleId) -> Path {

@@ -22,7 +22,7 @@ pub(super) type Packed = ZipFileReader<Compat<BufReader>>;
 
 /// Opens a bundle's file, if it has one.
 pub(super) async fn open(store: &Store, bid: &BundleId) -> Result<Option<Packed>, StorageError> {
-    let meta = match store.objects.head(&store.packed_path(bid)).await {
+    let meta = match store.objects.head(&store.layout.packed(bid)).await {
         Ok(meta) => meta,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),

@@ -19,7 +19,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as 
 use super::context::BaseContext;
 use super::credentials::credentials;
 use super::folder::Folder;
-use super::layout::{Layout, META, PACKED};
+use super::layout::{Layout, META};
 use super::{
     BundleContext, BundleId, BundleRef, ByteStream, Manifest, Recipe, Resource, Storage, StorageError, packed,
 };
@@ -277,11 +277,6 @@ impl Store {
         let read = serde_json::from_slice(&text);
         read.map(Some)
             .map_err(|e| StorageError::Refused(format!("{path} cannot be read: {e}")))
-    }
-
-    /// Whether all resources are in one file.
-    pub(super) fn packed_path(&self, bid: &BundleId) -> Path {
-        self.layout.resource(bid, PACKED)
     }
 }
 
