@@ -20,6 +20,7 @@ use super::layout::META;
 use super::{
     BundleContext, BundleRef, ByteStream, Incoming, Manifest, Recipe, Resource, Storage, StorageError, Store,
 };
+use crate::failpoint;
 
 /// Bytes that are held until they are written in parts.
 const BUFFER: usize = 8 * 1024 * 1024;
@@ -66,10 +67,13 @@ impl BundleContext for Bundling {
         if !loose.is_empty() {
             pack(store, &self.bundle, &resources).await?;
         }
+        failpoint::reached("bundler-packed");
         let manifest = finish(store, &self.bundle, &resources, metadata).await?;
+        failpoint::reached("bundler-listed");
         let there: HashSet<&str> = resources.iter().map(|r| r.name.as_str()).collect();
         for resource in loose.iter().filter(|r| there.contains(r.name.as_str())) {
             store.remove(bid, &resource.name).await?;
+            failpoint::reached("bundler-removed");
         }
         Ok(manifest)
     }

@@ -508,6 +508,36 @@ async fn a_bundle_in_one_file() {
     kept.stage.end(worker).await;
 }
 
+/// A crash between any two steps of packing costs nothing: done again, it gives the same.
+#[rstest]
+#[case::before_the_list("bundler-packed=return")]
+#[case::before_what_is_inside_goes("bundler-listed=return")]
+#[case::while_it_goes("bundler-removed=2*off->1*return")]
+#[tokio::test]
+async fn a_crash_while_it_is_packed(#[case] point: &str) {
+    let kept = Kept::new(Kind::Sqlite, Options::default()).await;
+    kept.stage.db.add_people(7, 230);
+    let settings = kept
+        .settings()
+        .set("OC_STORAGE_USE_BUNDLER", true)
+        .set("LEASE", 2);
+    let mut worker = settings.clone().set("FAILPOINTS", point).start().await;
+    kept.send(json!({"type": "UPDATED", "event_id": 7})).await;
+    assert!(!worker.wait_exit(LIMIT).await.success());
+    let worker = settings.start().await;
+    kept.stage.db.wait_completed().await;
+    let mut left: Vec<_> = fs::read_dir(kept.bundle())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["bundle.json", "resources.zip"]);
+    let said = kept.verify().await.done();
+    assert!(said.contains("ok, 5 resources, 230 e-mails"), "{said}");
+    everybody_once(&kept.stage.smtp, 230);
+    kept.stage.end(worker).await;
+}
+
 #[tokio::test]
 async fn without_a_storage_there_is_no_archive() {
     let said = Shell::new().herald(&["archive", "verify"]).await;
