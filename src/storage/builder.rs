@@ -7,10 +7,18 @@ use super::unzip::{Limits, Unzip};
 use super::{Storage, StorageError, Store};
 use crate::config::{AwsConfig, StorageConfig, StorageKind};
 
-/// Puts a storage together: what is added first is nearest to the store.
-pub struct StorageBuilder {
+/// Puts a storage together: what is added first is nearest to the store. `S`: the store, where it is one of
+/// Herald's own.
+pub struct StorageBuilder<S = Store> {
     storage: Arc<dyn Storage>,
-    store: Option<Store>,
+    store: S,
+}
+
+impl StorageBuilder<()> {
+    /// On a storage of somebody else's.
+    pub fn of(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, store: () }
+    }
 }
 
 impl StorageBuilder {
@@ -18,35 +26,30 @@ impl StorageBuilder {
     pub fn new(store: Store) -> Self {
         Self {
             storage: Arc::new(store.clone()),
-            store: Some(store),
+            store,
         }
     }
 
-    /// On a storage of somebody else's.
-    pub fn of(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, store: None }
+    /// All resources in one file. Only of a store of Herald's own is it known what files it has.
+    #[must_use]
+    pub fn bundler(self) -> Self {
+        let bundler = Bundler {
+            store: self.store.clone(),
+            inner: self.storage,
+        };
+        Self {
+            storage: Arc::new(bundler),
+            store: self.store,
+        }
     }
+}
 
+impl<S> StorageBuilder<S> {
     /// What is gzip or zip is stored unpacked.
     #[must_use]
     pub fn unzip(self, limits: Limits) -> Self {
         Self {
             storage: Arc::new(Unzip::new(self.storage, limits)),
-            store: self.store,
-        }
-    }
-
-    /// All resources in one file. Where the store is not Herald's own, nothing is known of its files, and this
-    /// changes nothing.
-    #[must_use]
-    pub fn bundler(self) -> Self {
-        let Some(store) = &self.store else { return self };
-        let bundler = Bundler {
-            store: store.clone(),
-            inner: self.storage,
-        };
-        Self {
-            storage: Arc::new(bundler),
             store: self.store,
         }
     }

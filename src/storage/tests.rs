@@ -329,7 +329,7 @@ async fn all_in_one_file() {
 async fn decorators_stack_on_any_storage() {
     let store = Store::memory();
     let own: Arc<dyn Storage> = Arc::new(store.clone());
-    let storage = StorageBuilder::of(own).unzip(Limits::default()).bundler().build();
+    let storage = StorageBuilder::of(own).unzip(Limits::default()).build();
     let context = storage.start_bundle(&bundle(), &recipe()).await.unwrap();
     context
         .add_resource("https://a/x.gz", "a/b", 200, body(gzip(b"x")))
