@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::{CLOCK, Failure, load_config, open_database, quiet_logs};
 use crate::completion::{self, Relay};
 use crate::consumer::{Delivery, Verdict};
-use crate::domain::{NotificationStatus, Source};
+use crate::domain::{DispatchId, NotificationStatus, Source};
 use crate::message::{self, Message};
 use crate::policy::Tenants;
 use crate::processor::{Judgement, Processor, Setup};
@@ -52,13 +52,16 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
 
     let (delivery, _verdict) = Delivery::local(&config.broker.queue, body, None);
     let delivery = Arc::new(delivery);
-    let watching = tokio::spawn(watch(db, audience(&delivery.body)));
+    let watching = tokio::spawn(watch(db.clone(), audience(&delivery.body)));
     let judgement = process(&processor, &delivery, &shutdown, config.shutdown_grace).await;
     watching.abort();
     stop.cancel();
     processor.end().await;
     complete(completing, &judgement).await;
-    summary(judgement)
+    match (&judgement.verdict, &judgement.ended, judgement.dispatch) {
+        (Some(Verdict::Ack), None, Some(dispatch)) => at_rest(&db, dispatch).await,
+        _ => summary(judgement),
+    }
 }
 
 /// What follows the end of the dispatch, if it has one; what cannot be done now is left to a worker.
@@ -128,6 +131,25 @@ async fn watch(db: Database, event: Option<i64>) -> Option<()> {
     }
 }
 
+/// The ledger has it: it came to an end before, or waits.
+async fn at_rest(db: &Database, dispatch: DispatchId) -> Result<(), Failure> {
+    let view = db.read(move |conn| repository::dispatch(conn, dispatch)).await?;
+    match view {
+        Some(view) if view.closed_at.is_none() => {
+            let why = view.error.map(|error| format!(" ({error})")).unwrap_or_default();
+            println!(
+                "{}{why}: a running worker takes it up (dispatch {dispatch})",
+                view.status
+            );
+            Err(Failure::Told)
+        }
+        _ => {
+            println!("The ledger has this message already.");
+            Ok(())
+        }
+    }
+}
+
 fn summary(judgement: Judgement) -> Result<(), Failure> {
     match (judgement.verdict, judgement.ended) {
         (Some(Verdict::DeadLetter(letter)), _) => Err(Failure::Failed(format!(
@@ -154,10 +176,7 @@ fn summary(judgement: Judgement) -> Result<(), Failure> {
                 Ok(())
             }
         }
-        (Some(Verdict::Ack), None) => {
-            println!("The ledger has this message already.");
-            Ok(())
-        }
+        (Some(Verdict::Ack), None) => Ok(()),
         (Some(Verdict::RetryLater), _) => Err(Failure::Failed("it cannot be worked off; see the log".into())),
         (None, _) => Err(Failure::Failed(
             "interrupted; the same command takes it up again".into(),

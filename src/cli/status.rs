@@ -130,7 +130,12 @@ fn detail(view: &DispatchView, counts: &Counts, missed: &[Missed], as_json: bool
 fn words(view: &DispatchView, counts: &Counts) -> String {
     let mut words: Vec<String> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
     if !view.audience_read() {
-        words.push("more to come".into());
+        let rest = match (view.closed_at, words.is_empty()) {
+            (None, _) => "more to come",
+            (Some(_), true) => "nobody told",
+            (Some(_), false) => "the others not told",
+        };
+        words.push(rest.into());
     }
     if words.is_empty() {
         "nobody to tell".into()

@@ -271,6 +271,38 @@ async fn what_fails_for_now_is_asked_for_again() {
     hosted.stage.end(worker).await;
 }
 
+#[tokio::test]
+async fn herald_dispatch_says_what_waits_and_what_is_refused() {
+    let hosted = Hosted::new(Options::default()).await;
+    hosted.stage.db.add_people(7, 2);
+    let shell = hosted
+        .shell()
+        .set("ATTACHMENT_HOSTS", "localhost")
+        .set("HERALD_TEST_ATTACHMENTS", hosted.host.ca().display());
+    let dispatch = async |name: &str, reply| {
+        hosted.host.put("/a", reply);
+        let body = hosted.message(&[("/a", name)]).to_string();
+        shell.herald_reading(&["dispatch", "-"], body.as_bytes()).await
+    };
+    let said = dispatch("a", Reply::Status(503)).await;
+    assert_eq!(said.code, Some(1));
+    let waits =
+        "waiting (waits for its attachments: “a” from localhost: the server answered 503): a running worker";
+    assert!(said.out.starts_with(waits), "{said:?}");
+    let said = dispatch("b", Reply::Status(404)).await;
+    assert_eq!(said.code, Some(1));
+    let refused = "refused: attachment: “b” from localhost: the server answered 404";
+    assert!(said.err.contains(refused), "{said:?}");
+    let said = dispatch("c", Reply::File(b"c".to_vec())).await;
+    assert!(said.done().starts_with("completed: 2 sent"));
+    let said = shell.herald(&["status"]).await.done();
+    assert!(
+        said.contains("nobody told") && said.contains("more to come"),
+        "{said}"
+    );
+    hosted.stage.rabbit.clean().await;
+}
+
 /// Its message was acked while it waited: the ledger says to everybody why there was no e-mail.
 #[tokio::test]
 async fn what_is_refused_after_the_ack_is_in_everybodys_row() {
