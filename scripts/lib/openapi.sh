@@ -3,31 +3,12 @@
 
 SCHEMATHESIS=4.32.5
 
-# Installs schemathesis below target/, once for each version.
-need_schemathesis() {
-    local folder=$ROOT/target/servers/schemathesis-$SCHEMATHESIS
-    ST=$folder/bin/st
-    [ ! -x "$ST" ] || return 0
-    need_packages python3-venv || return 1
-    say "installing schemathesis $SCHEMATHESIS"
-    rm -rf "$folder"
-    {
-        /usr/bin/python3 -m venv "$folder" &&
-            "$folder/bin/pip" install --disable-pip-version-check -q "schemathesis==$SCHEMATHESIS"
-    } >"$WORK/pip.log" 2>&1 || {
-        tail -n 20 "$WORK/pip.log" >&2
-        rm -rf "$folder"
-        note "error: schemathesis could not be installed"
-        return 1
-    }
-}
-
 # Starts a worker in dummy mode, with something of each kind to look at, and asks it what its description
 # allows and what it does not. Fails on 5xx and on statuses, content types and bodies that are not described.
 # The examples are the same each time.
 try_api() {
     local port queue=openapi-$$ herald=$ROOT/target/debug/herald pid result=0 body
-    need_schemathesis || return 1
+    need_pypi schemathesis "$SCHEMATHESIS" schemathesis || return 1
     free_port port
     mkdir -p "$WORK/openapi"
     local -a environment=(
@@ -46,7 +27,7 @@ try_api() {
     done
     curl -fsS -m 20 -o "$WORK/openapi.json" -H 'Authorization: Bearer openapi' "http://127.0.0.1:$port/openapi.json" ||
         result=1
-    (cd "$WORK/openapi" && "$ST" run "$WORK/openapi.json" --url "http://127.0.0.1:$port" \
+    (cd "$WORK/openapi" && "$PYPI_BIN/st" run "$WORK/openapi.json" --url "http://127.0.0.1:$port" \
         -H 'Authorization: Bearer openapi' --generation-deterministic --max-examples "${OPENAPI_EXAMPLES:-40}" \
         --phases examples,coverage,fuzzing --request-timeout 35 --workers 1 --no-color --warnings off --suppress-health-check all \
         --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance) ||

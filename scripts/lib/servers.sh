@@ -107,23 +107,29 @@ await_mariadb() {
 
 MOTO=5.2.1
 
-# Installs moto, which speaks SQS and S3, below target/, once for each version.
-need_moto() {
-    local folder=$ROOT/target/servers/moto-$MOTO
-    MOTO_SERVER=$folder/bin/moto_server
-    [ ! -x "$MOTO_SERVER" ] || return 0
+# need_pypi NAME VERSION PACKAGE: installs a package of PyPI below target/, once for each version; sets PYPI_BIN.
+need_pypi() {
+    local folder=$ROOT/target/servers/$1-$2
+    PYPI_BIN=$folder/bin
+    [ ! -e "$folder/complete" ] || return 0
     need_packages python3-venv || return 1
-    say "installing moto $MOTO"
+    say "installing $1 $2"
     rm -rf "$folder"
     {
         /usr/bin/python3 -m venv "$folder" &&
-            "$folder/bin/pip" install --disable-pip-version-check -q "moto[server,s3,sqs]==$MOTO"
+            "$folder/bin/pip" install --disable-pip-version-check -q "$3==$2" && touch "$folder/complete"
     } >"$WORK/pip.log" 2>&1 || {
         tail -n 20 "$WORK/pip.log" >&2
         rm -rf "$folder"
-        note "error: moto could not be installed"
+        note "error: $1 could not be installed"
         return 1
     }
+}
+
+# moto speaks SQS and S3.
+need_moto() {
+    need_pypi moto "$MOTO" 'moto[server,s3,sqs]' || return 1
+    MOTO_SERVER=$PYPI_BIN/moto_server
 }
 
 # Sets AWS_URL: SQS and S3 by moto, in memory.
