@@ -16,6 +16,7 @@ use crate::mailer::{Attached, Letterhead};
 use crate::message::Attachment;
 use crate::policy::Plan;
 use crate::render::Composer;
+use crate::repository::Wanted;
 use crate::storage::StorageError;
 
 /// How long a storage is waited for; the e-mails do not wait for one that hangs.
@@ -29,6 +30,13 @@ pub(super) enum Hindrance {
     ForGood(String),
     /// Something else came between.
     Ended(Ended),
+}
+
+/// What comes between a dispatch and its start.
+pub(super) enum Between {
+    Stop,
+    Loss,
+    Wish(Wanted),
 }
 
 /// The files of `dispatch`. What is fetched is kept in its bundle, where there is one.
@@ -97,25 +105,40 @@ impl Processor {
             dispatch,
             &plan.attachments,
         );
-        let ended = tokio::select! {
+        let between = tokio::select! {
             biased;
-            files = files => {
-                return match files {
-                    Ok(files) => letterhead(plan, composer, dispatch, &files).map_err(Hindrance::ForGood),
-                    Err(error) if error.passes() => Err(Hindrance::Later(error.to_string())),
-                    Err(error) => Err(Hindrance::ForGood(error.to_string())),
-                };
-            }
-            () = self.stop.cancelled() => {
-                engine.give_back(lease).await;
+            files = files => return match files {
+                Ok(files) => letterhead(plan, composer, dispatch, &files).map_err(Hindrance::ForGood),
+                Err(error) if error.passes() => Err(Hindrance::Later(error.to_string())),
+                Err(error) => Err(Hindrance::ForGood(error.to_string())),
+            },
+            between = self.interruption(lease) => between,
+        };
+        Err(Hindrance::Ended(self.give_way(lease, between).await))
+    }
+
+    /// Ends when something comes between a dispatch and its start.
+    pub(super) async fn interruption(&self, lease: &Lease) -> Between {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Between::Stop,
+            () = lease.lost() => Between::Loss,
+            wanted = lease.wanted() => Between::Wish(wanted),
+        }
+    }
+
+    /// Sees to what came between.
+    pub(super) async fn give_way(&self, lease: &Lease, between: Between) -> Ended {
+        match between {
+            Between::Stop => {
+                self.engine.give_back(lease).await;
                 Ended::Stopped
             }
-            () = lease.lost() => {
-                engine.leases.drop_lease(lease);
+            Between::Loss => {
+                self.engine.leases.drop_lease(lease);
                 Ended::LeaseLost
             }
-            wanted = lease.wanted() => engine.obey(lease, wanted).await,
-        };
-        Err(Hindrance::Ended(ended))
+            Between::Wish(wanted) => self.engine.obey(lease, wanted).await,
+        }
     }
 }

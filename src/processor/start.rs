@@ -75,7 +75,11 @@ impl Processor {
         };
         // One at a time: what ends the process is then known.
         let _alone = match start {
-            Start::Quarantined => Some(self.engine.quarantine.lock().await),
+            Start::Quarantined => tokio::select! {
+                biased;
+                alone = self.engine.quarantine.lock() => Some(alone),
+                between = self.interruption(&lease) => return Ok(self.give_way(&lease, between).await),
+            },
             _ => None,
         };
         if !self.engine.begin(starting, start).await {

@@ -64,6 +64,7 @@ pub fn request_pause(
     id: DispatchId,
     now: NaiveDateTime,
 ) -> Result<Steered, DbError> {
+    lock(conn, id)?;
     if rest(conn, id, &[DispatchStatus::Waiting], now)? || want(conn, id, Wanted::Paused)? {
         return Ok(Steered::Accepted);
     }
@@ -76,6 +77,7 @@ pub fn request_resume(
     id: DispatchId,
     now: NaiveDateTime,
 ) -> Result<Steered, DbError> {
+    lock(conn, id)?;
     let now = schedule_time(conn, now)?;
     let paused = dispatches::table
         .filter(dispatches::id.eq(id.to_string()))
@@ -106,6 +108,7 @@ pub fn request_cancel(
     id: DispatchId,
     now: NaiveDateTime,
 ) -> Result<Steered, DbError> {
+    lock(conn, id)?;
     let at_rest = [DispatchStatus::Waiting, DispatchStatus::Paused];
     if rest(conn, id, &at_rest, now)? {
         close(conn, id, now)?;
@@ -122,8 +125,15 @@ pub fn request_cancel(
     senseless(conn, id)
 }
 
-/// Lets a dispatch that has one of these statuses rest; false if it has none of them. The write takes the
-/// row's lock.
+/// A write that changes nothing takes the row's lock: between two looks at its status nobody changes it.
+fn lock(conn: &mut AnyConnection, id: DispatchId) -> Result<(), DbError> {
+    diesel::update(dispatches::table.find(id.to_string()))
+        .set(dispatches::wanted.eq(dispatches::wanted))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Lets a dispatch that has one of these statuses rest; false if it has none of them.
 fn rest(
     conn: &mut AnyConnection,
     id: DispatchId,
