@@ -19,6 +19,9 @@ use crate::mailer::Email;
 /// stored.
 const PART: usize = 8 * 1024 * 1024;
 
+/// What is larger is not packed while it is sent, but when the bundle is finalised, by and by.
+const LARGE: usize = 512 * 1024;
+
 /// A page that is being filled.
 pub struct Page {
     sheaf: Arc<Sheaf>,
@@ -44,6 +47,9 @@ impl Page {
     /// Packs an e-mail that may have been handed over. Whatever fails here is made good when the bundle is
     /// finalised.
     pub fn put(&self, sender: &str, at: DateTime<Utc>, email: &Email) {
+        if email.own.len() + email.shared.len() > LARGE {
+            return self.sheaf.lost();
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let filled = catch_unwind(AssertUnwindSafe(|| fill(&mut open, sender, at, email)));
         match filled {

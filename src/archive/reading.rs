@@ -6,14 +6,17 @@ use std::pin::Pin;
 use async_compression::tokio::bufread::GzipDecoder;
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
-use tokio::io::{AsyncBufRead, BufReader};
-use tokio_util::io::StreamReader;
+use tokio::io::AsyncBufRead;
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::is_page;
 use super::mbox::{MboxReader, message_id_of};
 use crate::domain::{Channel, DispatchId};
 use crate::repository;
 use crate::storage::{BundleId, StorageError, Store};
+
+/// Bytes unpacked at once.
+const STEP: usize = 64 * 1024;
 
 /// Longest resource that is read whole, in bytes.
 const MAX_WHOLE: usize = 16 * 1024 * 1024;
@@ -26,9 +29,14 @@ pub type Emails = MboxReader<Pin<Box<dyn AsyncBufRead + Send>>>;
 /// # Errors
 /// What the storage says.
 pub async fn emails(store: &Store, bid: &BundleId, name: &str) -> Result<Emails, StorageError> {
-    let packed = StreamReader::new(store.read(bid, name).await?);
-    let unpacked = BufReader::with_capacity(64 * 1024, GzipDecoder::new(packed));
-    Ok(MboxReader::new(Box::pin(unpacked)))
+    // What the storage does not give may come another time; what cannot be unpacked never does.
+    let away = |e| io::Error::new(io::ErrorKind::ConnectionReset, e);
+    let packed = StreamReader::new(store.read(bid, name).await?.map_err(away));
+    let unpacked = ReaderStream::with_capacity(GzipDecoder::new(packed), STEP).map_err(|e| match e.kind() {
+        io::ErrorKind::ConnectionReset => e,
+        _ => io::Error::new(io::ErrorKind::InvalidData, e),
+    });
+    Ok(MboxReader::new(Box::pin(StreamReader::new(unpacked))))
 }
 
 /// A small resource.

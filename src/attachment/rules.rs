@@ -26,7 +26,8 @@ impl Rules {
         if !url.username().is_empty() || url.password().is_some() {
             return refused("a URL with a user or a password in it is not asked".to_owned());
         }
-        let listed = name.trim_end_matches('.').trim_matches(['[', ']']);
+        let whole = url.host_str().unwrap_or_default();
+        let listed = whole.trim_end_matches('.').trim_matches(['[', ']']);
         if !self.hosts.iter().any(|host| host == listed) {
             return refused(format!("{name} is not among ATTACHMENT_HOSTS"));
         }
@@ -51,6 +52,10 @@ mod tests {
     #[case("https://files.example.com/a.pdf?key=s3cret", None)]
     #[case("https://FILES.example.com:8443/a.pdf", None)]
     #[case("https://files.example.com./a.pdf", None)]
+    #[case(
+        "https://a-bucket-with-a-name-as-long-as-they-may-be-which-is-63-characters.s3.eu-central-1.example.com/a",
+        None
+    )]
     #[case("https://3.1.2.3/a.pdf", None)]
     #[case("https://[2600::1]/a.pdf", None)]
     #[case("http://files.example.com/a.pdf", Some("https"))]
@@ -66,6 +71,7 @@ mod tests {
     #[case("https://169.254.169.254/latest", Some("ATTACHMENT_HOSTS"))]
     fn where_from(#[case] url: &str, #[case] refused: Option<&str>) {
         let hosts = [
+            "a-bucket-with-a-name-as-long-as-they-may-be-which-is-63-characters.s3.eu-central-1.example.com",
             "files.example.com",
             "3.1.2.3",
             "2600::1",

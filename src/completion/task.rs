@@ -39,7 +39,7 @@ impl Relay {
         let metrics = &self.setup.metrics;
         match done {
             Ok(()) => {
-                self.remove(&row.key, token).await;
+                self.remove(row, token).await;
                 failpoint::reached("completion-removed");
                 metrics.completion(if row.notice { "noticed" } else { "finalised" });
                 Ok(())
@@ -127,13 +127,13 @@ impl Relay {
         }
     }
 
-    async fn remove(&self, key: &str, token: LeaseToken) {
+    async fn remove(&self, row: &Completion, token: LeaseToken) {
         loop {
-            let key = key.to_owned();
+            let row = row.clone();
             let removed = self
                 .setup
                 .db
-                .write(move |conn| repository::completion_done(conn, &key, token));
+                .write(move |conn| repository::completion_done(conn, &row, token));
             let Err(error) = removed.await else { return };
             tracing::warn!(%error, "a completion that is done cannot be removed yet");
             tokio::time::sleep(PAUSE).await;

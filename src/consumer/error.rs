@@ -32,6 +32,9 @@ pub enum BrokerError {
     /// The broker said no to a publish.
     #[error("the broker refused to store the message")]
     Refused,
+    /// The message will never be taken: its size, or characters in it.
+    #[error("{0}")]
+    Unfit(String),
     /// The broker or the connection to it said this.
     #[error("{text}")]
     Broker {

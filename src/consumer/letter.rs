@@ -95,9 +95,26 @@ fn integer(value: &AMQPValue) -> Option<i64> {
 
 pub(super) fn beginning(body: &[u8]) -> String {
     let head = &body[..body.len().min(HEAD)];
-    let mut shown = one_line(&String::from_utf8_lossy(head), SHOWN_BODY);
+    let mut shown = one_line(&without_queries(&String::from_utf8_lossy(head)), SHOWN_BODY);
     if head.len() < body.len() && !shown.ends_with('…') {
         shown.push('…');
+    }
+    shown
+}
+
+/// What a URL asks for may be a secret.
+fn without_queries(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut pieces = text.split("://");
+    shown.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        shown.push_str("://");
+        let ends = |c: char| c == '"' || c == '\'' || c == '<' || c.is_whitespace();
+        let (url, rest) = piece.split_at(piece.find(ends).unwrap_or(piece.len()));
+        match url.split_once('?') {
+            Some((before, _)) => shown.extend([before, "?…", rest]),
+            None => shown.push_str(piece),
+        }
     }
     shown
 }
@@ -110,6 +127,9 @@ mod tests {
     fn a_body_is_shown_in_one_line() {
         assert_eq!(beginning(b"{\n \"a\": \x1b[31m\xff}"), "{ \"a\": [31m\u{fffd}}");
         assert_eq!(beginning(b""), "");
+        let url = br#"{"url": "https://a.b/c.pdf?key=s3cret&x=1", "more": "what? https://d.e/?f"}"#;
+        let shown = r#"{"url": "https://a.b/c.pdf?…", "more": "what? https://d.e/?…"}"#;
+        assert_eq!(beginning(url), shown);
         let long = beginning("ä".repeat(HEAD).as_bytes());
         assert_eq!(long.chars().count(), SHOWN_BODY);
         assert!(long.ends_with('…'));

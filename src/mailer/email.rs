@@ -118,6 +118,11 @@ impl Letterhead {
         Ok(self)
     }
 
+    /// Bytes of the attachments as they are sent.
+    pub fn shared_size(&self) -> usize {
+        self.enclosed.as_ref().map_or(0, |(_, shared)| shared.len())
+    }
+
     /// The e-mail, with CRLF line ends.
     pub fn assemble(&self, draft: &Draft<'_>) -> Result<Email, MimeError> {
         let boundary = boundary(draft.boundary_id)?;

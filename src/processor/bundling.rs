@@ -1,7 +1,6 @@
 //! Makes the bundle of a closed dispatch whole: the request, every e-mail that the ledger says was handed over,
 //! the outcome, and `bundle.json` behind them. May be done again at any time, and after a crash at any point.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +8,15 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 
-use super::compose::email_of;
-use super::enclosing;
-use super::planning::{self, Unready};
-use crate::archive::{
-    ERASURES, Erasures, LEVEL, MBOX_GZIP, OUTCOME, REQUEST, Recorder, ids_on, is_page, page_name_again,
-    read_whole, url, write_email,
-};
+use crate::archive::{ERASURES, Erasures, OUTCOME, REQUEST, Recorder, read_whole, url};
 use crate::attachment::Fetcher;
 use crate::completion::{Bundled, Finalise, Unfinished};
 use crate::config::UrlTemplate;
-use crate::domain::{DispatchId, NotificationId, recipe_id};
+use crate::domain::{DispatchId, recipe_id};
 use crate::failpoint;
-use crate::mailer::Letterhead;
 use crate::policy::Plan;
-use crate::render::{Composer, TemplateSets};
-use crate::repository::{self, Counts, Database, Told, WorkRow};
+use crate::render::TemplateSets;
+use crate::repository::{self, Counts, Database, Told};
 use crate::storage::{BundleContext, BundleId, BundleRef, Recipe, Storage, StorageError, Store};
 
 /// How long what is on its way to the storage is waited for.
@@ -122,114 +114,13 @@ impl Bundler {
         told.starts == 1 && sheaf.start() == 1 && stored == Some(handed_over)
     }
 
-    async fn erasures(&self, dispatch: DispatchId) -> Result<Erasures, StorageError> {
+    pub(super) async fn erasures(&self, dispatch: DispatchId) -> Result<Erasures, StorageError> {
         let (store, bid) = (&self.archiving.store, BundleId::from(dispatch));
         if !store.resources(&bid).await?.iter().any(|r| r.name == ERASURES) {
             return Ok(Erasures::default());
         }
         let text = read_whole(store, &bid, ERASURES).await?;
         Ok(serde_json::from_slice(&text).map_err(std::io::Error::from)?)
-    }
-
-    /// The Message-IDs of all e-mails that are stored or were erased.
-    async fn known(&self, dispatch: DispatchId) -> Result<HashSet<String>, StorageError> {
-        let (store, bid) = (&self.archiving.store, BundleId::from(dispatch));
-        let mut known: HashSet<String> = HashSet::new();
-        for resource in store.resources(&bid).await? {
-            if !is_page(&resource.name) {
-                continue;
-            }
-            match ids_on(store, &bid, &resource.name).await {
-                Ok(ids) => known.extend(ids),
-                // Its e-mails are made anew. It stays: `archive verify` says what is wrong with it.
-                Err(StorageError::Refused(why)) => {
-                    tracing::warn!(dispatch.id = %dispatch, page = resource.name, why, "a stored page is broken");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let erasures = self.erasures(dispatch).await?;
-        known.extend(erasures.message_ids().into_iter().map(str::to_owned));
-        Ok(known)
-    }
-
-    /// Makes the e-mails anew that a crash or a storage that was away kept out: their bytes follow from the
-    /// ledger.
-    async fn make_missing(
-        &self,
-        dispatch: DispatchId,
-        told: &Told,
-        plan: &Plan,
-        context: &dyn BundleContext,
-    ) -> Result<(), Unfinished> {
-        let known = self.known(dispatch).await.map_err(of_storage)?;
-        let made = planning::compose(&self.templates, plan, told.created_at.and_utc(), told.held_back);
-        let composer = made.await.map_err(|unready| match unready {
-            Unready::Configuration(why) | Unready::Program(why) => Unfinished::NotYet(why),
-        })?;
-        let mut letterhead: Option<Letterhead> = None;
-        let mut after = NotificationId(0);
-        loop {
-            let read = move |conn: &mut repository::AnyConnection| {
-                repository::handed_over_rows(conn, dispatch, after)
-            };
-            let rows = self.db.read(read).await.map_err(|e| later(&e))?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = last.id;
-            let missing = rows.into_iter().filter(|row| !known.contains(&row.message_id));
-            let missing: Vec<WorkRow> = missing.collect();
-            for rows in missing.chunks(100) {
-                let Some(first) = rows.first() else { continue };
-                let name = page_name_again(told.starts, first.id);
-                let letterhead = match &mut letterhead {
-                    Some(made) => made,
-                    none => none.insert(self.letterhead(dispatch, plan, &composer).await?),
-                };
-                let page = self.page(rows, plan, (&composer, letterhead))?;
-                add(context, dispatch, &name, MBOX_GZIP, page).await?;
-                failpoint::reached("bundle-again");
-            }
-        }
-    }
-
-    async fn letterhead(
-        &self,
-        dispatch: DispatchId,
-        plan: &Plan,
-        composer: &Composer,
-    ) -> Result<Letterhead, Unfinished> {
-        let files = enclosing::files(&self.fetcher, Some(&self.archiving), dispatch, &plan.attachments);
-        let files = files.await.map_err(|error| {
-            let unfinished = if error.passes() {
-                Unfinished::NotYet
-            } else {
-                Unfinished::Never
-            };
-            unfinished(error.to_string())
-        })?;
-        enclosing::letterhead(plan, composer, dispatch, &files).map_err(Unfinished::Never)
-    }
-
-    fn page(
-        &self,
-        rows: &[WorkRow],
-        plan: &Plan,
-        (composer, letterhead): (&Composer, &Letterhead),
-    ) -> Result<Vec<u8>, Unfinished> {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(LEVEL));
-        let sender = plan.identity.address.as_str();
-        for row in rows {
-            let made = email_of(row, plan, composer, letterhead, self.unsubscribe_url.as_ref());
-            let (_, email) = made.map_err(Unfinished::NotYet)?;
-            write_email(
-                &mut packed,
-                sender,
-                row.created_at.and_utc(),
-                &[&email.own, &email.shared],
-            )
-            .map_err(|e| Unfinished::NotYet(e.to_string()))?;
-        }
-        packed.finish().map_err(|e| Unfinished::NotYet(e.to_string()))
     }
 }
 
@@ -264,7 +155,7 @@ async fn put(
     add(context, dispatch, name, "application/json", text).await
 }
 
-async fn add(
+pub(super) async fn add(
     context: &dyn BundleContext,
     dispatch: DispatchId,
     name: &str,
@@ -277,12 +168,12 @@ async fn add(
     added.map(|_| ()).map_err(of_storage)
 }
 
-fn later(error: &repository::DbError) -> Unfinished {
+pub(super) fn later(error: &repository::DbError) -> Unfinished {
     Unfinished::NotYet(error.to_string())
 }
 
 /// What is ours to mend is tried again, too: the bundle is completed when it is.
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
-fn of_storage(error: StorageError) -> Unfinished {
+pub(super) fn of_storage(error: StorageError) -> Unfinished {
     Unfinished::NotYet(error.to_string())
 }

@@ -1,8 +1,10 @@
 //! The files that go out with each e-mail of a dispatch: from its bundle, where an earlier start put them, or else
 //! from where its message says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::Processor;
@@ -10,7 +12,7 @@ use super::bundling::Archiving;
 use super::lease::Lease;
 use super::work::Ended;
 use crate::archive::{keep_files, kept_files};
-use crate::attachment::{FetchError, Fetcher};
+use crate::attachment::{FetchError, Fetched, Fetcher};
 use crate::domain::DispatchId;
 use crate::mailer::{Attached, Letterhead};
 use crate::message::Attachment;
@@ -21,6 +23,15 @@ use crate::storage::StorageError;
 
 /// How long a storage is waited for; the e-mails do not wait for one that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// KiB that the attachments of all dispatches in work may take.
+pub(super) const ROOM: usize = 256 * 1024;
+
+/// KiB that fetching the largest takes: as they come, as they are sent and encoded.
+const LARGEST: u32 = 64 * 1024;
+
+/// How long room is waited for before the dispatch gives way to others.
+const ROOM_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why the files of a dispatch are not there.
 pub(super) enum Hindrance {
@@ -46,30 +57,60 @@ pub(super) async fn files(
     dispatch: DispatchId,
     wanted: &[Attachment],
 ) -> Result<Vec<Attached>, FetchError> {
-    if wanted.is_empty() {
-        return Ok(Vec::new());
+    let Some(archiving) = archiving else {
+        return Ok(sent(fetcher.fetch(wanted).await?));
+    };
+    let kept = match in_time(kept_files(&archiving.store, dispatch)).await {
+        Ok(Some(files)) => return Ok(files),
+        Ok(None) => true,
+        Err(error) => {
+            tracing::warn!(dispatch.id = %dispatch, %error, "attachments are fetched as if none were kept");
+            false
+        }
+    };
+    // What is refused now may be in the bundle, once that can be read again.
+    let came = fetcher.fetch(wanted).await;
+    let came = came.map_err(|error| if kept { error } else { error.for_now() })?;
+    let ways = (&*archiving.unpacking, &*archiving.storage);
+    if kept && let Err(error) = in_time(keep_files(ways, dispatch, &came)).await {
+        tracing::warn!(dispatch.id = %dispatch, %error, "attachments are not kept yet");
     }
-    if let Some(archiving) = archiving {
-        match in_time(kept_files(&archiving.store, dispatch)).await {
-            Ok(Some(files)) => return Ok(files),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(dispatch.id = %dispatch, %error, "attachments are fetched as if none were kept");
-            }
+    Ok(sent(came))
+}
+
+/// The same for a bundle that is made whole: where it may have them, nothing else will do.
+pub(super) async fn files_again(
+    fetcher: &Fetcher,
+    archiving: &Archiving,
+    dispatch: DispatchId,
+    wanted: &[Attachment],
+) -> Result<Vec<Attached>, Hindrance> {
+    match in_time(kept_files(&archiving.store, dispatch)).await {
+        Ok(Some(files)) => Ok(files),
+        Ok(None) => files(fetcher, Some(archiving), dispatch, wanted)
+            .await
+            .map_err(Hindrance::of),
+        Err(error) => Err(Hindrance::Later(error.to_string())),
+    }
+}
+
+impl Hindrance {
+    #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+    fn of(error: FetchError) -> Self {
+        if error.passes() {
+            Self::Later(error.to_string())
+        } else {
+            Self::ForGood(error.to_string())
         }
     }
-    let came = fetcher.fetch(wanted).await?;
-    if let Some(archiving) = archiving {
-        let ways = (&*archiving.unpacking, &*archiving.storage);
-        if let Err(error) = in_time(keep_files(ways, dispatch, &came)).await {
-            tracing::warn!(dispatch.id = %dispatch, %error, "attachments are not kept yet");
-        }
-    }
+}
+
+fn sent(came: Vec<Fetched>) -> Vec<Attached> {
     let files = came.into_iter().map(|file| Attached {
         name: file.wanted.name,
         bytes: file.sent,
     });
-    Ok(files.collect())
+    files.collect()
 }
 
 async fn in_time<T>(asked: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageError> {
@@ -91,30 +132,50 @@ pub(super) fn letterhead(
 }
 
 impl Processor {
-    /// The same for a dispatch under its lease, which others may want while files are fetched.
+    /// The same for a dispatch under its lease, which others may want while files are fetched; and what its
+    /// attachments take of the memory for all.
     pub(super) async fn letterhead(
         &self,
         lease: &Lease,
         plan: &Plan,
         composer: &Composer,
-    ) -> Result<Letterhead, Hindrance> {
-        let (engine, dispatch) = (&self.engine, lease.dispatch);
+    ) -> Result<(Letterhead, Option<OwnedSemaphorePermit>), Hindrance> {
+        if plan.attachments.is_empty() {
+            let made = letterhead(plan, composer, lease.dispatch, &[]);
+            return made.map(|made| (made, None)).map_err(Hindrance::ForGood);
+        }
+        let between = tokio::select! {
+            biased;
+            made = self.with_files(lease.dispatch, plan, composer) => return made,
+            between = self.interruption(lease) => between,
+        };
+        Err(Hindrance::Ended(self.give_way(lease, between).await))
+    }
+
+    async fn with_files(
+        &self,
+        dispatch: DispatchId,
+        plan: &Plan,
+        composer: &Composer,
+    ) -> Result<(Letterhead, Option<OwnedSemaphorePermit>), Hindrance> {
+        let engine = &self.engine;
+        let room = timeout(
+            ROOM_PATIENCE,
+            Arc::clone(&engine.room).acquire_many_owned(LARGEST),
+        );
+        let Ok(Ok(mut room)) = room.await else {
+            return Err(Hindrance::Later("many others have some in work".to_owned()));
+        };
         let files = files(
             &engine.fetcher,
             engine.archive.as_ref(),
             dispatch,
             &plan.attachments,
         );
-        let between = tokio::select! {
-            biased;
-            files = files => return match files {
-                Ok(files) => letterhead(plan, composer, dispatch, &files).map_err(Hindrance::ForGood),
-                Err(error) if error.passes() => Err(Hindrance::Later(error.to_string())),
-                Err(error) => Err(Hindrance::ForGood(error.to_string())),
-            },
-            between = self.interruption(lease) => between,
-        };
-        Err(Hindrance::Ended(self.give_way(lease, between).await))
+        let files = files.await.map_err(Hindrance::of)?;
+        let made = letterhead(plan, composer, dispatch, &files).map_err(Hindrance::ForGood)?;
+        let kept = room.split(made.shared_size() / 1024 + 1);
+        Ok((made, kept))
     }
 
     /// Ends when something comes between a dispatch and its start.

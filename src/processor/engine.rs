@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::bundling::Archiving;
+use super::enclosing::ROOM;
 use super::job::Ticket;
 use super::lanes::Lanes;
 use super::lease::{Lease, Leases};
@@ -35,6 +36,8 @@ pub(super) struct Engine {
     pub(super) live: Live,
     pub(super) archive: Option<Archiving>,
     pub(super) fetcher: Arc<Fetcher>,
+    /// KiB of attachments that may be in memory.
+    pub(super) room: Arc<Semaphore>,
     pub(super) lanes: Arc<Lanes>,
     pub(super) relays: watch::Sender<Vec<RelayView>>,
     pub(super) leases: Leases,
@@ -122,6 +125,7 @@ impl Engine {
             live,
             archive,
             fetcher,
+            room: Arc::new(Semaphore::new(ROOM)),
             lanes: Arc::clone(&lanes),
             leases,
             quarantine: tokio::sync::Mutex::default(),

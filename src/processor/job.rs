@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::lane::Lane;
 use super::lease::Lease;
@@ -27,6 +27,8 @@ pub(super) struct Work {
     pub(super) composer: Composer,
     /// Or why no e-mail of it can be made.
     pub(super) letterhead: Result<Letterhead, String>,
+    /// What its attachments take of the memory for all.
+    pub(super) _room: Option<OwnedSemaphorePermit>,
     /// Equal messages that a cooldown held back before this one.
     pub(super) held_back: u64,
     /// The tenant's share of a lane and of the window.

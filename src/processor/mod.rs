@@ -20,6 +20,7 @@ mod lanes;
 mod lease;
 mod line;
 mod marks;
+mod missing;
 mod outcome;
 mod outlet;
 mod pacing;

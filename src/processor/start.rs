@@ -62,17 +62,6 @@ impl Processor {
             let exhausted = GivenUp::Exhausted;
             return Ok(self.give_up(&lease, starting, exhausted, (&plan, &claim)).await);
         }
-        let letterhead = match self.letterhead(&lease, &plan, &composer).await {
-            Ok(letterhead) => Ok(letterhead),
-            Err(Hindrance::Ended(ended)) => return Ok(ended),
-            Err(Hindrance::Later(why)) => return Ok(self.without_files(&lease, why, &claim).await),
-            Err(Hindrance::ForGood(why)) if delivery.is_some() => {
-                let why = GivenUp::Attachment(why);
-                return Ok(self.give_up(&lease, starting, why, (&plan, &claim)).await);
-            }
-            // There is no message left to become a dead letter: everybody's row says it.
-            Err(Hindrance::ForGood(why)) => Err(GivenUp::Attachment(why).to_text()),
-        };
         // One at a time: what ends the process is then known.
         let _alone = match start {
             Start::Quarantined => tokio::select! {
@@ -86,6 +75,22 @@ impl Processor {
             self.engine.give_back(&lease).await;
             return Ok(Ended::LeaseLost);
         }
+        // Behind the start, which settles what an earlier one left in the middle of a handover.
+        let mut room = None;
+        let letterhead = match self.letterhead(&lease, &plan, &composer).await {
+            Ok((letterhead, kept)) => {
+                room = kept;
+                Ok(letterhead)
+            }
+            Err(Hindrance::Ended(ended)) => return Ok(ended),
+            Err(Hindrance::Later(why)) => return Ok(self.without_files(&lease, why, &claim).await),
+            Err(Hindrance::ForGood(why)) if delivery.is_some() => {
+                let why = GivenUp::Attachment(why);
+                return Ok(self.give_up(&lease, starting, why, (&plan, &claim)).await);
+            }
+            // There is no message left to become a dead letter: everybody's row says it.
+            Err(Hindrance::ForGood(why)) => Err(GivenUp::Attachment(why).to_text()),
+        };
         let (event, order) = (plan.facts.event_id(), plan.facts.order_id());
         failpoint::reached_for("s2-begun", &event.map_or(0, EventId::get));
         tracing::info!(
@@ -102,6 +107,7 @@ impl Processor {
         let work = Arc::new(Work {
             lease,
             letterhead,
+            _room: room,
             composer,
             config: self.engine.delivery_of(&plan),
             plan,
@@ -165,6 +171,12 @@ impl Processor {
     /// What the dispatch needs is wrongly configured now: it waits in the ledger until that is mended, and says
     /// why.
     async fn misconfigured(&self, lease: &Lease, why: String) -> Ended {
+        // It settles what an earlier start left in the middle of a handover.
+        let starting = self.engine.starting(lease, false);
+        if !self.engine.begin(starting, Start::Normal).await {
+            self.engine.give_back(lease).await;
+            return Ended::LeaseLost;
+        }
         // It may repeat a file.
         let why = one_line(&why, MAX_ERROR);
         tracing::error!(dispatch.id = %lease.dispatch, error = why, "a dispatch waits until its configuration is mended");

@@ -42,6 +42,8 @@ pub struct Completion {
     pub published: String,
     /// How often it failed.
     pub attempts: i32,
+    /// When it was due; another time than before says that the dispatch was closed again.
+    pub next_at: NaiveDateTime,
     /// Whose claim it is, where there is one.
     pub claim_token: Option<String>,
     /// Which process has it.
@@ -148,16 +150,30 @@ pub fn renew_completion(
     Ok(())
 }
 
-/// All is done: the row goes. If the dispatch was closed again meanwhile it stays, for the bundle alone.
-pub fn completion_done(conn: &mut AnyConnection, key: &str, token: LeaseToken) -> Result<(), DbError> {
-    let mine = completions::table
-        .find(key)
-        .filter(completions::claim_token.eq(token.to_string()));
-    if diesel::delete(mine).execute(conn)? == 0 {
-        diesel::update(completions::table.find(key))
-            .set(completions::notice.eq(false))
-            .execute(conn)?;
+/// All is done: the row goes. If the dispatch was closed again meanwhile it stays, for the bundle alone, and is
+/// free.
+pub fn completion_done(
+    conn: &mut AnyConnection,
+    seen: &Completion,
+    token: LeaseToken,
+) -> Result<(), DbError> {
+    let mine = || {
+        let row = completions::table.find(&seen.key);
+        row.filter(completions::claim_token.eq(token.to_string()))
+    };
+    if diesel::delete(mine().filter(completions::next_at.eq(seen.next_at))).execute(conn)? == 1 {
+        return Ok(());
     }
+    diesel::update(completions::table.find(&seen.key))
+        .set(completions::notice.eq(false))
+        .execute(conn)?;
+    diesel::update(mine())
+        .set((
+            completions::claim_token.eq(None::<String>),
+            completions::claim_holder.eq(None::<String>),
+            completions::claimed_at.eq(None::<NaiveDateTime>),
+        ))
+        .execute(conn)?;
     Ok(())
 }
 

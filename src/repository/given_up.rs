@@ -21,6 +21,8 @@ const EXHAUSTED: &str = "exhausted: five starts in a row ended the worker";
 /// What stands before the reason where a file cannot be had.
 const ATTACHMENT: &str = "attachment: ";
 
+const DEFERRED: &str = NotificationStatus::Deferred.as_str();
+
 /// Why a dispatch is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenUp {
@@ -80,7 +82,7 @@ pub fn give_up(conn: &mut AnyConnection, starting: Starting, why: &GivenUp) -> R
     diesel::update(
         notifications::table
             .filter(notifications::dispatch_id.eq(&id))
-            .filter(notifications::status.eq_any(OPEN)),
+            .filter(notifications::status.eq_any(OPEN.into_iter().chain([DEFERRED]).collect::<Vec<_>>())),
     )
     .set((
         notifications::status.eq(NotificationStatus::Failed.as_str()),

@@ -47,15 +47,11 @@ pub(super) fn closed(
         .select(Closed::as_select())
         .first(conn)?;
     let time = schedule_time(conn, now)?;
-    // Whoever is at it has finalised an older bundle: its claim ends, and the row is due again.
+    // Whoever is at it finalises an older bundle. It keeps its claim, as two at one bundle would spoil it; that
+    // the row is due anew tells it in the end that it was closed again.
     let pending = completions::table.filter(completions::dispatch_id.eq(&id));
     let again = diesel::update(pending)
-        .set((
-            completions::next_at.eq(time),
-            completions::claim_token.eq(None::<String>),
-            completions::claim_holder.eq(None::<String>),
-            completions::claimed_at.eq(None::<NaiveDateTime>),
-        ))
+        .set(completions::next_at.eq(time))
         .execute(conn)?;
     if again > 0 {
         return Ok(());

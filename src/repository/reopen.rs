@@ -45,6 +45,16 @@ pub fn reopen_dead(
         ))
         .execute(conn)?;
     if reopened == 1 {
+        // Its copy is another message, whose end has to be proven anew.
+        let named = dispatches::table
+            .filter(dispatches::id.eq(dispatch.to_string()))
+            .filter(dispatches::message_id.is_not_null());
+        diesel::update(named)
+            .set((
+                dispatches::ack_proven.eq(false),
+                dispatches::acking.eq(None::<String>),
+            ))
+            .execute(conn)?;
         open_given_up(conn, dispatch, now)?;
         return Ok(Reopened::Now);
     }

@@ -1,5 +1,6 @@
 //! A folder, a bucket or memory, by one way: what is written is written whole and synced, or not at all.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -139,7 +140,8 @@ impl Store {
     pub async fn resources(&self, bid: &BundleId) -> Result<Vec<Resource>, StorageError> {
         let mut all = packed::resources(self, bid).await?;
         let loose = self.loose(bid).await?;
-        all.retain(|packed| !loose.iter().any(|resource| resource.name == packed.name));
+        let newer: HashSet<&str> = loose.iter().map(|resource| resource.name.as_str()).collect();
+        all.retain(|packed| !newer.contains(packed.name.as_str()));
         all.extend(loose);
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
@@ -154,7 +156,8 @@ impl Store {
             .try_collect()
             .await?;
         let described = names.iter().filter_map(|name| name.strip_suffix(META));
-        let there = described.filter(|name| names.iter().any(|other| other == name));
+        let all: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let there = described.filter(|name| all.contains(name));
         let metas = there.map(|name| {
             let (path, name) = (self.layout.meta(bid, name), name.to_owned());
             async move {

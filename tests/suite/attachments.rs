@@ -253,11 +253,20 @@ async fn what_fails_for_now_is_asked_for_again() {
         "some tries, then it waits"
     );
     assert!(stage.smtp.messages().is_empty());
-    let said = hosted.shell().herald(&["status", &waiting[0].id]).await.done();
-    assert!(
-        said.contains("waits for its attachments: “a.pdf” from localhost: the server answered 503"),
-        "{said}"
-    );
+    let reasons = [
+        "“a.pdf” from localhost: the server answered 503",
+        "“b.pdf” from localhost: end of file before message length reached",
+    ];
+    let mut said = String::new();
+    for dispatch in &waiting {
+        said += &hosted.shell().herald(&["status", &dispatch.id]).await.done();
+    }
+    for why in reasons {
+        assert!(
+            said.contains(&format!("waits for its attachments: {why}")),
+            "{said}"
+        );
+    }
     host.put("/a", Reply::File(b"there".to_vec()));
     host.put("/b", Reply::File(b"there".to_vec()));
     stage.db.wait_dispatches(2, &["completed"]).await;
@@ -371,6 +380,40 @@ async fn what_is_refused_in_a_later_start(#[values(Kind::Sqlite, Kind::Postgres,
         [("sent".to_owned(), 150)]
     );
     surplus(&stage.smtp, 150);
+    hosted.stage.end(worker).await;
+}
+
+/// What a crash left in the middle of a handover is the operator's to judge, whatever happens to the files since.
+#[tokio::test]
+async fn a_fetch_that_fails_mails_nobody_twice() {
+    let slow = Options::default().at(At::Dot, Action::Delay(Duration::from_millis(30)));
+    let hosted = Hosted::new(slow).await;
+    let (stage, host) = (&hosted.stage, &hosted.host);
+    host.put("/a", Reply::File(b"here".to_vec()));
+    stage.db.add_people(7, 120);
+    let settings = hosted
+        .settings()
+        .set("ON_UNKNOWN", "hold")
+        .set("LEASE", 2)
+        .set("SMTP_CONNECTIONS", 4);
+    let mut worker = settings.start().await;
+    stage.rabbit.send(&hosted.message(&[("/a", "a.pdf")])).await;
+    stage.smtp.wait_for(30, LIMIT).await;
+    worker.kill9();
+    let held = stage.db.count("sending");
+    assert!(held > 0, "nobody in the middle of a handover");
+    host.put("/a", Reply::Status(503));
+    let worker = settings.start().await;
+    stage.db.wait_dispatches(1, &["waiting"]).await;
+    assert_eq!(stage.db.count("unknown"), held);
+    host.put("/a", Reply::File(b"here".to_vec()));
+    stage.db.wait_closed().await;
+    assert_eq!(
+        (stage.db.count("unknown"), stage.db.count("sent")),
+        (held, 120 - held)
+    );
+    let most = by_recipient(stage.smtp.messages()).values().map(Vec::len).max();
+    assert_eq!(most, Some(1), "somebody was mailed twice");
     hosted.stage.end(worker).await;
 }
 

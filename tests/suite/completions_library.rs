@@ -252,7 +252,13 @@ async fn closed_again_meanwhile(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mys
     // What a close does with a row that is there.
     scene
         .seen
-        .execute("UPDATE completions SET claim_token = NULL, claim_holder = NULL, claimed_at = NULL");
+        .execute("UPDATE completions SET next_at = '2026-01-01 00:00:00'");
+    let other = scene.relay(nothing_stored(), Vec::new(), HOOK_LIMIT);
+    assert_eq!(
+        other.complete(scene.dispatch).await,
+        Ok(false),
+        "two at one bundle"
+    );
     gate.send_modify(|stage| *stage += 1);
     assert_eq!(task.await.expect("no panic"), Ok(true));
     let pending = scene.seen.pending();

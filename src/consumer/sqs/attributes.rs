@@ -21,7 +21,9 @@ pub(super) type Attributes = Vec<(String, MessageAttributeValue)>;
 
 /// A text.
 fn text(value: &str) -> Option<MessageAttributeValue> {
-    let value = if value.is_empty() { "-" } else { value };
+    // What SQS takes in no text (XML 1.0, 2.2); control characters are gone before.
+    let value = value.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
+    let value = if value.is_empty() { "-".to_owned() } else { value };
     MessageAttributeValue::builder()
         .data_type("String")
         .string_value(value)
@@ -68,6 +70,12 @@ pub(super) fn of_letter(message: &Message, letter: &DeadLetter) -> Attributes {
     }
     all.extend(kept(message, MOST - all.len()));
     all
+}
+
+/// The least that a dead letter carries, where SQS does not take the rest.
+pub(super) fn of_letter_alone(letter: &DeadLetter) -> Attributes {
+    let reason = text(letter.reason.as_str()).map(|value| ("x-herald-reason".to_owned(), value));
+    reason.into_iter().collect()
 }
 
 /// What a replayed letter carries; `id` instead of the one that it has.

@@ -17,6 +17,9 @@ use crate::failpoint;
 /// Tries of a call that settles something, beyond the first.
 const TRIES: usize = 4;
 
+/// Seconds until a message that cannot be a dead letter is visible again.
+const LATER: i32 = 300;
+
 /// Seconds until a message that is given back is visible again.
 const SOON: i32 = 1;
 
@@ -80,8 +83,10 @@ impl SqsOrigin {
             }
             Verdict::DeadLetter(letter) => {
                 failpoint::reached("s1-before");
-                if let Err(error) = self.publish_dead(letter).await {
-                    return Settled::Failed(error);
+                match self.publish_dead(letter).await {
+                    Ok(()) => {}
+                    Err(error @ BrokerError::Unfit(_)) => return self.leave(error).await,
+                    Err(error) => return Settled::Failed(error),
                 }
                 failpoint::reached("s1-published");
                 self.delete().await
@@ -105,6 +110,16 @@ impl SqsOrigin {
         Ok(())
     }
 
+    /// No dead letter can be made of it: it comes again, so that the queue's own redrive policy acts.
+    async fn leave(&self, error: BrokerError) -> Settled {
+        tracing::error!(%error, "SQS does not take this dead letter; the queue's redrive policy has to deal with it");
+        self.held.let_go();
+        if let Ok(url) = self.queue.url().await {
+            let _ = self.queue.show_again(url, &self.held.receipt, LATER).await;
+        }
+        Settled::Lost
+    }
+
     async fn publish_dead(&self, letter: &crate::consumer::DeadLetter) -> Result<(), BrokerError> {
         let attributes = attributes::of_letter(&self.message, letter);
         let group = self.queue.is_fifo().then(|| {
@@ -115,7 +130,13 @@ impl SqsOrigin {
             (group.cloned().unwrap_or_else(|| "herald".into()), id)
         });
         let body = self.message.body().unwrap_or_default().as_bytes();
-        self.queue.send_dead(body, attributes, group).await
+        match self.queue.send_dead(body, attributes, group.clone()).await {
+            Err(BrokerError::Unfit(_)) => {
+                let least = attributes::of_letter_alone(letter);
+                self.queue.send_dead(body, least, group).await
+            }
+            sent => sent,
+        }
     }
 }
 

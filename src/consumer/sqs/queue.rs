@@ -246,6 +246,13 @@ where
     })
 }
 
+/// What SQS calls a message that it will never take.
+const REFUSED: [&str; 3] = [
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "BatchRequestTooLong",
+];
+
 /// What SQS said, in one line.
 pub(super) fn refused<E, R>(error: &SdkError<E, R>) -> BrokerError
 where
@@ -255,5 +262,8 @@ where
     let code = error.code().unwrap_or_default();
     let not_found = code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist");
     let text = aws::said(error);
+    if REFUSED.contains(&code) {
+        return BrokerError::Unfit(text);
+    }
     BrokerError::Broker { text, not_found }
 }
