@@ -13,6 +13,9 @@ use super::queue::{SqsQueue, within};
 /// SQS keeps nothing invisible for longer, counted from its receipt; a little earlier it is let go.
 const LONGEST: Duration = Duration::from_mins(12 * 60 - 5);
 
+/// Before SQS is asked again that did not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Messages in one call.
 const BATCH: usize = 10;
 
@@ -80,9 +83,10 @@ impl Hold {
             .collect()
     }
 
-    /// Extends all of it, each third of `visibility`, until told to stop.
+    /// Extends all of it, each third of `visibility`, and where that fails soon again, until told to stop.
     pub(super) async fn keep(self, queue: Arc<SqsQueue>, visibility: Duration, stop: CancellationToken) {
-        let pause = (visibility / 3).max(Duration::from_millis(300));
+        let usual = (visibility / 3).max(Duration::from_millis(300));
+        let mut pause = usual;
         while stop
             .run_until_cancelled(tokio::time::sleep(pause))
             .await
@@ -91,12 +95,18 @@ impl Hold {
             let all = self.all();
             let batches = all.chunks(BATCH).map(|batch| extend(&queue, batch, visibility));
             // Beside each other: one that hangs must not cost the others their time.
-            futures_util::future::join_all(batches).await;
+            let extended = futures_util::future::join_all(batches).await;
+            pause = if extended.contains(&false) {
+                usual.min(AGAIN)
+            } else {
+                usual
+            };
         }
     }
 }
 
-async fn extend(queue: &SqsQueue, batch: &[Arc<Held>], visibility: Duration) {
+/// False: SQS did not answer.
+async fn extend(queue: &SqsQueue, batch: &[Arc<Held>], visibility: Duration) -> bool {
     let asked = Instant::now();
     let seconds = i32::try_from(visibility.as_secs()).unwrap_or(43_200);
     let mut entries = Vec::with_capacity(batch.len());
@@ -119,9 +129,9 @@ async fn extend(queue: &SqsQueue, batch: &[Arc<Held>], visibility: Duration) {
         entries.extend(entry.ok());
     }
     if entries.is_empty() {
-        return;
+        return true;
     }
-    let Ok(url) = queue.url().await else { return };
+    let Ok(url) = queue.url().await else { return false };
     let call = queue
         .client()
         .await
@@ -152,8 +162,12 @@ async fn extend(queue: &SqsQueue, batch: &[Arc<Held>], visibility: Duration) {
                     held.let_go();
                 }
             }
+            true
         }
         // Those that run out meanwhile are lost by that alone.
-        Err(error) => tracing::warn!(%error, "messages in hand cannot be kept invisible; trying again"),
+        Err(error) => {
+            tracing::warn!(%error, "messages in hand cannot be kept invisible; trying again");
+            false
+        }
     }
 }
