@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::runtime::Handle;
@@ -13,7 +14,10 @@ use tokio::sync::Semaphore;
 
 use super::sheaf::Sheaf;
 use super::{MBOX_GZIP, page_name, url};
-use crate::storage::{BundleRef, Recipe, Storage, StorageError};
+use crate::domain::DispatchId;
+use crate::failpoint;
+use crate::repository::{self, Database};
+use crate::storage::{BundleRef, Recipe, Storage, StorageError, Store};
 
 /// Pages that are stored at once.
 const AT_ONCE: usize = 4;
@@ -39,16 +43,19 @@ pub(super) struct Sealed {
 /// Where pages go.
 pub struct Sealing {
     storage: Arc<dyn Storage>,
+    /// What is stored, and the ledger: for pages that come when their bundle is whole already.
+    late: (Store, Database),
     runtime: Handle,
     room: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Sealing {
-    /// To `storage`, by tasks of `runtime`.
-    pub fn new(storage: Arc<dyn Storage>, runtime: Handle) -> Self {
+    /// To `storage`, which is a way into `store`, by tasks of `runtime`.
+    pub fn new(storage: Arc<dyn Storage>, store: Store, db: Database, runtime: Handle) -> Self {
         Self {
             storage,
+            late: (store, db),
             runtime,
             room: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: Arc::default(),
@@ -64,11 +71,17 @@ impl Sealing {
             return sealed.sheaf.end();
         }
         let (storage, room) = (Arc::clone(&self.storage), Arc::clone(&self.room));
-        let waiting = Arc::clone(&self.waiting);
+        let (waiting, late) = (Arc::clone(&self.waiting), self.late.clone());
         self.runtime.spawn(async move {
             let permit = room.acquire().await;
+            failpoint::reached("page-before");
             match tries(&*storage, &sealed).await {
-                Ok(()) => sealed.sheaf.stored(sealed.emails),
+                Ok(()) => {
+                    sealed.sheaf.stored(sealed.emails);
+                    if sealed.sheaf.is_left() {
+                        list_again(&late, sealed.sheaf.dispatch).await;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(dispatch.id = %sealed.sheaf.dispatch, %error, "a page of e-mails is stored later");
                     sealed.sheaf.lost();
@@ -78,6 +91,18 @@ impl Sealing {
             waiting.fetch_sub(sealed.bytes.len(), Ordering::Relaxed);
             sealed.sheaf.end();
         });
+    }
+}
+
+/// Another worker may have finalised the bundle before this page was in it: then it is finalised once more.
+async fn list_again((store, db): &(Store, Database), dispatch: DispatchId) {
+    if !matches!(store.manifest(&dispatch.into()).await, Ok(Some(_))) {
+        return;
+    }
+    let now = Utc::now().naive_utc();
+    let again = db.write(move |conn| repository::bundle_again(conn, dispatch, now));
+    if let Err(error) = again.await {
+        tracing::warn!(dispatch.id = %dispatch, %error, "a page of e-mails is in no list yet");
     }
 }
 

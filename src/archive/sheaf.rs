@@ -23,6 +23,7 @@ pub struct Sheaf {
     pub(super) number: AtomicU64,
     stored: AtomicU64,
     lost: AtomicBool,
+    left: AtomicBool,
     under_way: watch::Sender<usize>,
 }
 
@@ -36,6 +37,7 @@ impl Sheaf {
             number: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             lost: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             under_way: watch::Sender::new(0),
         }
     }
@@ -58,6 +60,15 @@ impl Sheaf {
 
     pub(super) fn lost(&self) {
         self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// The work on its dispatch has ended here: others may finalise the bundle.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     /// Waits until nothing of it is under way, for `limit` at most; then how many e-mails are stored, if

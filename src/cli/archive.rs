@@ -20,7 +20,7 @@ impl From<StorageError> for Failure {
 pub(super) async fn archive(what: Archive) -> Result<(), Failure> {
     let config = load_config()?;
     let _guard = quiet_logs(&config.log)?;
-    let Some(archiving) = stored(&config)? else {
+    let Some(archiving) = stored(&config, &Database::new(&config.database)?)? else {
         return Err(Failure::Usage(
             "OC_STORAGE_TYPE is none: nothing is kept, so there is no archive".into(),
         ));

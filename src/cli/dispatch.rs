@@ -32,7 +32,7 @@ pub(super) async fn dispatch(file: &Path) -> Result<(), Failure> {
     let stop = shutdown.stopping();
     let tenants = Tenants::new(&config.notifications, &config.environment);
     let templates = super::templates(&config, &tenants)?;
-    let archive = super::stored(&config)?;
+    let archive = super::stored(&config, &db)?;
     let fetcher = super::fetcher(&config)?;
     let bundler = super::bundler(&config, &db, &templates, archive.as_ref(), &fetcher);
     let setup = Setup {

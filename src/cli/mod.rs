@@ -161,7 +161,7 @@ fn templates(config: &Config, tenants: &Tenants) -> Result<Arc<TemplateSets>, Fa
 }
 
 /// Where dispatches are kept, if they are.
-fn stored(config: &Config) -> Result<Option<Archiving>, Failure> {
+fn stored(config: &Config, db: &Database) -> Result<Option<Archiving>, Failure> {
     let wrong = |e: StorageError| Failure::Usage(format!("OC_STORAGE_TYPE: {e}"));
     let Some((store, unpacking)) = storage::from_config(&config.storage, &config.aws).map_err(wrong)? else {
         return Ok(None);
@@ -174,7 +174,7 @@ fn stored(config: &Config) -> Result<Option<Archiving>, Failure> {
         builder
     };
     let storage = builder.build();
-    let sealing = Sealing::new(Arc::clone(&storage), Handle::current());
+    let sealing = Sealing::new(Arc::clone(&storage), store.clone(), db.clone(), Handle::current());
     let recorder = Recorder::new(sealing);
     Ok(Some(Archiving {
         recorder,

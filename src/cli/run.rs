@@ -37,14 +37,14 @@ pub(super) async fn run() -> Result<(), Failure> {
         telemetry::init(&config.log, Console::Stdout, colour).map_err(|e| Failure::Usage(e.to_string()))?;
     let tenants = Tenants::load(&config.notifications, &config.environment, CLOCK().into());
     let templates = super::templates(&config, &tenants)?;
-    let archive = super::stored(&config)?;
+    let db = Database::new(&config.database)?;
+    let archive = super::stored(&config, &db)?;
     let fetcher = super::fetcher(&config)?;
     warn_of_opened(&config.notifications);
     let shutdown = Shutdown::new();
     shutdown
         .listen()
         .map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")))?;
-    let db = Database::new(&config.database)?;
     let queue = Queue::of(&config);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

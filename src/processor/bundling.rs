@@ -1,6 +1,7 @@
 //! Makes the bundle of a closed dispatch whole: the request, every e-mail that the ledger says was handed over,
 //! the outcome, and `bundle.json` behind them. May be done again at any time, and after a crash at any point.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::storage::{BundleContext, BundleId, BundleRef, Recipe, Storage, Storag
 
 /// How long what is on its way to the storage is waited for.
 const SETTLING: Duration = Duration::from_mins(1);
+
+/// Lists that are written in a row at most.
+const MOST_ROUNDS: usize = 5;
 
 /// Where e-mails are kept.
 #[derive(Clone)]
@@ -98,7 +102,21 @@ impl Bundler {
         let text = serde_json::to_vec_pretty(&outcome).map_err(|e| Unfinished::Never(e.to_string()))?;
         put(&*context, dispatch, OUTCOME, text).await?;
         failpoint::reached("bundle-unlisted");
-        let manifest = context.complete(outcome).await.map_err(of_storage)?;
+        let mut manifest = context.complete(outcome.clone()).await.map_err(of_storage)?;
+        // What another worker stored meanwhile belongs to it.
+        for _ in 0..MOST_ROUNDS {
+            let names = self
+                .archiving
+                .store
+                .names(&bundle.bid)
+                .await
+                .map_err(of_storage)?;
+            let listed: HashSet<&str> = manifest.resources.iter().map(|r| r.name.as_str()).collect();
+            if names.iter().all(|name| listed.contains(name.as_str())) {
+                break;
+            }
+            manifest = context.complete(outcome.clone()).await.map_err(of_storage)?;
+        }
         Ok(Bundled {
             resources_count: manifest.resources_count,
             storage_key: Some(manifest.storage_key),

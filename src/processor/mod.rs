@@ -1,6 +1,7 @@
 //! One delivery, from DTO to verdict. Every way through here ends in a verdict, never in an error, so
 //! that nothing can leave between receipt and settlement.
 
+mod aside;
 mod attend;
 mod bundling;
 mod compose;

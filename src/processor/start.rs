@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{MutexGuard, OwnedSemaphorePermit, mpsc, watch};
 
 use super::Processor;
-use super::compose::MAX_ERROR;
 use super::enclosing::Hindrance;
 use super::job::{Routes, Work};
 use super::judgement::log_end;
@@ -18,15 +17,10 @@ use super::work::{Course, Ended};
 use crate::consumer::Delivery;
 use crate::domain::{EventId, TenantId, one_line};
 use crate::failpoint;
+use crate::mailer::Letterhead;
 use crate::policy::Plan;
 use crate::render::Composer;
-use crate::repository::{self, Claim, GivenUp, Parking, Start, Starting};
-
-/// Seconds until a dispatch whose configuration is wrong is looked at again.
-const SET_ASIDE: i64 = 15;
-
-/// The longest until one is that waits for its attachments.
-const LONGEST_ASIDE: chrono::Duration = chrono::Duration::minutes(15);
+use crate::repository::{Claim, GivenUp, Start, Starting};
 
 /// Longest order id in a log line, in characters.
 const MAX_ID: usize = 80;
@@ -39,15 +33,10 @@ impl Processor {
         delivery: Option<&Arc<Delivery>>,
         began: Instant,
     ) -> Result<Ended, String> {
-        let (dispatch, starts, held_back) = (claim.dispatch, claim.starts, claim.held_back);
+        let dispatch = claim.dispatch;
         let delivered = delivery.map(Arc::clone);
         let lease = self.engine.leases.hold(dispatch, claim.token, delivered, began);
-        let Prepared {
-            plan,
-            composer,
-            routes,
-            weight,
-        } = match self.prepare(&claim).await {
+        let prepared = match self.prepare(&claim).await {
             Ok(prepared) => prepared,
             Err(Unprepared::Waits(why)) => return Ok(self.misconfigured(&lease, why).await),
             Err(Unprepared::Never(why)) => {
@@ -55,55 +44,28 @@ impl Processor {
                 return Err(why);
             }
         };
-        let possible = routes.all().any(|route| route.closed_for().is_none());
-        let starting = self.engine.starting(&lease, possible);
-        let start = self.engine.look(starting).await;
-        if start == Start::Exhausted {
-            let exhausted = GivenUp::Exhausted;
-            return Ok(self.give_up(&lease, starting, exhausted, (&plan, &claim)).await);
-        }
-        // One at a time: what ends the process is then known.
-        let _alone = match start {
-            Start::Quarantined => tokio::select! {
-                biased;
-                alone = self.engine.quarantine.lock() => Some(alone),
-                between = self.interruption(&lease) => return Ok(self.give_way(&lease, between).await),
-            },
-            _ => None,
+        let started = self.begin(&lease, &prepared, &claim, delivery.is_some()).await;
+        let Started {
+            start,
+            starting,
+            letterhead,
+            room,
+            _alone,
+        } = match started {
+            Ok(started) => started,
+            Err(ended) => return Ok(ended),
         };
-        if !self.engine.begin(starting, start).await {
-            self.engine.give_back(&lease).await;
-            return Ok(Ended::LeaseLost);
-        }
-        // Behind the start, which settles what an earlier one left in the middle of a handover.
-        let mut room = None;
-        let letterhead = match self.letterhead(&lease, &plan, &composer).await {
-            Ok((letterhead, kept)) => {
-                room = kept;
-                Ok(letterhead)
-            }
-            Err(Hindrance::Ended(ended)) => return Ok(ended),
-            Err(Hindrance::Later(why)) => return Ok(self.without_files(&lease, why, &claim).await),
-            Err(Hindrance::ForGood(why)) if delivery.is_some() => {
-                let why = GivenUp::Attachment(why);
-                return Ok(self.give_up(&lease, starting, why, (&plan, &claim)).await);
-            }
-            // There is no message left to become a dead letter: everybody's row says it.
-            Err(Hindrance::ForGood(why)) => Err(GivenUp::Attachment(why).to_text()),
-        };
-        let (event, order) = (plan.facts.event_id(), plan.facts.order_id());
-        failpoint::reached_for("s2-begun", &event.map_or(0, EventId::get));
-        tracing::info!(
-            dispatch.id = %dispatch,
-            event.id = event.map(EventId::get),
-            order.id = order.map(|id| one_line(id.as_str(), MAX_ID)),
-            tenant.id = plan.tenant.as_ref().map(TenantId::as_str),
-            kind = plan.facts.kind().as_str(),
-            start = starts,
-            "dispatch started"
-        );
+        let Prepared {
+            plan,
+            composer,
+            routes,
+            weight,
+        } = prepared;
+        log_start(&plan, &claim);
         let running = self.engine.tell_start(&plan, &claim).await;
         let (done, committed) = mpsc::unbounded_channel();
+        let archive = self.engine.archive.as_ref();
+        let sheaf = archive.map(|archive| archive.recorder.open(dispatch, claim.starts));
         let work = Arc::new(Work {
             lease,
             letterhead,
@@ -111,16 +73,12 @@ impl Processor {
             composer,
             config: self.engine.delivery_of(&plan),
             plan,
-            held_back,
+            held_back: claim.held_back,
             weight,
             routes,
             swept: delivery.is_none(),
             unsubscribe_url: self.engine.email.unsubscribe_url.clone(),
-            sheaf: self
-                .engine
-                .archive
-                .as_ref()
-                .map(|archive| archive.recorder.open(dispatch, starts)),
+            sheaf: sheaf.clone(),
             marked: starting.hold || start == Start::Quarantined,
             quarantined: start == Start::Quarantined,
             fruitful: AtomicBool::new(false),
@@ -137,9 +95,67 @@ impl Processor {
         let ended = Course::new(Arc::clone(&self.engine), work, committed)
             .run(&self.stop)
             .await;
+        if let Some(sheaf) = sheaf {
+            sheaf.leave();
+        }
         log_end(dispatch, &ended, began);
         tell_end(&running, &ended);
         Ok(ended)
+    }
+
+    /// Counts the start and comes by what is sent along, unless something else comes of the dispatch.
+    async fn begin(
+        &self,
+        lease: &Lease,
+        prepared: &Prepared,
+        claim: &Claim,
+        delivered: bool,
+    ) -> Result<Started<'_>, Ended> {
+        let Prepared {
+            plan,
+            composer,
+            routes,
+            ..
+        } = prepared;
+        let possible = routes.all().any(|route| route.closed_for().is_none());
+        let starting = self.engine.starting(lease, possible);
+        let start = self.engine.look(starting).await;
+        if start == Start::Exhausted {
+            let exhausted = GivenUp::Exhausted;
+            return Err(self.give_up(lease, starting, exhausted, (plan, claim)).await);
+        }
+        // One at a time: what ends the process is then known.
+        let alone = match start {
+            Start::Quarantined => tokio::select! {
+                biased;
+                alone = self.engine.quarantine.lock() => Some(alone),
+                between = self.interruption(lease) => return Err(self.give_way(lease, between).await),
+            },
+            _ => None,
+        };
+        if !self.engine.begin(starting, start).await {
+            self.engine.give_back(lease).await;
+            return Err(Ended::LeaseLost);
+        }
+        // Behind the start, which settles what an earlier one left in the middle of a handover.
+        let (letterhead, room) = match self.letterhead(lease, plan, composer).await {
+            Ok((letterhead, room)) => (Ok(letterhead), room),
+            Err(Hindrance::Ended(ended)) => return Err(ended),
+            Err(Hindrance::Later(why)) => return Err(self.without_files(lease, why, claim).await),
+            Err(Hindrance::ForGood(why)) if delivered => {
+                let why = GivenUp::Attachment(why);
+                return Err(self.give_up(lease, starting, why, (plan, claim)).await);
+            }
+            // There is no message left to become a dead letter: everybody's row says it.
+            Err(Hindrance::ForGood(why)) => (Err(GivenUp::Attachment(why).to_text()), None),
+        };
+        Ok(Started {
+            start,
+            starting,
+            letterhead,
+            room,
+            _alone: alone,
+        })
     }
 
     /// What the work on a claimed dispatch needs besides its lease.
@@ -167,65 +183,30 @@ impl Processor {
             weight,
         })
     }
+}
 
-    /// What the dispatch needs is wrongly configured now: it waits in the ledger until that is mended, and says
-    /// why.
-    async fn misconfigured(&self, lease: &Lease, why: String) -> Ended {
-        // It settles what an earlier start left in the middle of a handover.
-        let starting = self.engine.starting(lease, false);
-        if !self.engine.begin(starting, Start::Normal).await {
-            self.engine.give_back(lease).await;
-            return Ended::LeaseLost;
-        }
-        // It may repeat a file.
-        let why = one_line(&why, MAX_ERROR);
-        tracing::error!(dispatch.id = %lease.dispatch, error = why, "a dispatch waits until its configuration is mended");
-        let parking = Parking {
-            why: Some(why),
-            wait: chrono::Duration::seconds(SET_ASIDE),
-        };
-        self.engine.park(lease, parking).await
-    }
+fn log_start(plan: &Plan, claim: &Claim) {
+    let (event, order) = (plan.facts.event_id(), plan.facts.order_id());
+    failpoint::reached_for("s2-begun", &event.map_or(0, EventId::get));
+    tracing::info!(
+        dispatch.id = %claim.dispatch,
+        event.id = event.map(EventId::get),
+        order.id = order.map(|id| one_line(id.as_str(), MAX_ID)),
+        tenant.id = plan.tenant.as_ref().map(TenantId::as_str),
+        kind = plan.facts.kind().as_str(),
+        start = claim.starts,
+        "dispatch started"
+    );
+}
 
-    /// Its files cannot be had now: it waits in the ledger, the longer the older it is, and says why.
-    async fn without_files(&self, lease: &Lease, why: String, claim: &Claim) -> Ended {
-        let why = one_line(&format!("waits for its attachments: {why}"), MAX_ERROR);
-        let age = (self.engine.now)().naive_utc() - claim.created_at;
-        let wait = (age / 4).clamp(chrono::Duration::seconds(SET_ASIDE), LONGEST_ASIDE);
-        tracing::warn!(dispatch.id = %lease.dispatch, error = why, wait = %wait, "a dispatch waits for its attachments");
-        let parking = Parking { why: Some(why), wait };
-        self.engine.park(lease, parking).await
-    }
-
-    /// Closes a dispatch that nothing will come of.
-    async fn give_up(
-        &self,
-        lease: &Lease,
-        starting: Starting,
-        why: GivenUp,
-        (plan, claim): (&Plan, &Claim),
-    ) -> Ended {
-        let given = why.clone();
-        let given_up = self
-            .engine
-            .db
-            .write(move |conn| repository::give_up(conn, starting, &given))
-            .await;
-        failpoint::reached("given-up");
-        let ended = match given_up {
-            Ok(starts) => {
-                self.engine.leases.drop_lease(lease);
-                Ended::GivenUp(why, starts)
-            }
-            Err(error) => {
-                tracing::warn!(dispatch.id = %lease.dispatch, %error, "a dispatch that is given up cannot be closed");
-                self.engine.give_back(lease).await;
-                Ended::LeaseLost
-            }
-        };
-        self.engine.tell_given_up(plan, claim, &ended).await;
-        ended
-    }
+/// A start that counts.
+struct Started<'a> {
+    start: Start,
+    starting: Starting,
+    letterhead: Result<Letterhead, String>,
+    room: Option<OwnedSemaphorePermit>,
+    /// Held in quarantine.
+    _alone: Option<MutexGuard<'a, ()>>,
 }
 
 struct Prepared {

@@ -1,7 +1,7 @@
 //! S5: what became of each notification, written in batches. `sent` is a fact: it is recorded under any
 //! token, once and for all. Every other outcome counts only under the lease (rule R3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -10,6 +10,7 @@ use super::clock::schedule_time;
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::lease::under;
+use super::outbox::bundle_again;
 use super::pages::OPEN;
 use super::schema::{dispatches, notifications};
 use crate::domain::{DispatchId, LeaseToken, NotificationId, NotificationStatus};
@@ -108,6 +109,7 @@ pub fn record(
     for ids in sent.chunks(CHUNK) {
         record_sent(conn, ids, now)?;
     }
+    list_again(conn, entries, now)?;
     for entry in entries.iter().filter(|e| e.first) {
         diesel::update(dispatches::table.find(entry.dispatch.to_string()))
             .set(dispatches::vain_starts.eq(0))
@@ -138,6 +140,24 @@ pub fn record(
         });
     }
     Ok(accepted)
+}
+
+/// Who lost the lease may say `sent` of a dispatch that was closed since: its bundle lacks that e-mail.
+fn list_again(conn: &mut AnyConnection, entries: &[Entry], now: NaiveDateTime) -> Result<(), DbError> {
+    let sent = entries.iter().filter(|e| e.outcome == Outcome::Sent);
+    let of: HashSet<String> = sent.map(|e| e.dispatch.to_string()).collect();
+    if of.is_empty() {
+        return Ok(());
+    }
+    let closed: Vec<String> = dispatches::table
+        .filter(dispatches::id.eq_any(of))
+        .filter(dispatches::closed_at.is_not_null())
+        .select(dispatches::id)
+        .load(conn)?;
+    for id in closed.iter().filter_map(|id| id.parse().ok()) {
+        bundle_again(conn, id, now)?;
+    }
+    Ok(())
 }
 
 fn record_sent(conn: &mut AnyConnection, ids: &[i64], now: NaiveDateTime) -> Result<(), DbError> {

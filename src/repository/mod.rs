@@ -70,6 +70,7 @@ pub use lease::{
 pub use ledger::{Entry, Outcome, Taken, record};
 pub use listing::{DispatchFilter, ReasonGroup, dispatch_page, reasons};
 pub use open::open_dispatches;
+pub use outbox::bundle_again;
 pub use pages::{Page, PageRequest, WorkRow, due_rows, is_timed, next_due, open_rows, read_page};
 pub use reopen::{Reopened, reopen_dead};
 pub use replay::{ReplayFilter, Replayable, replay, replayable};

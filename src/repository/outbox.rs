@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::clock::schedule_time;
-use super::closing::Counts;
+use super::closing::{Counts, counts};
 use super::connection::AnyConnection;
 use super::error::DbError;
 use super::schema::{completions, dispatches};
@@ -75,6 +75,27 @@ pub(super) fn closed(
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Something has come that the bundle of a closed dispatch does not list. One that is open is finalised when it is
+/// closed.
+pub fn bundle_again(
+    conn: &mut AnyConnection,
+    dispatch: DispatchId,
+    now: NaiveDateTime,
+) -> Result<(), DbError> {
+    let status: Option<String> = dispatches::table
+        .find(dispatch.to_string())
+        .filter(dispatches::closed_at.is_not_null())
+        .select(dispatches::status)
+        .first(conn)
+        .optional()?;
+    let Some(status) = status else { return Ok(()) };
+    let status = status
+        .parse()
+        .map_err(|e| DbError::Fault(format!("dispatches.status: {e}")))?;
+    let counts = counts(conn, dispatch)?;
+    closed(conn, dispatch, (status, &counts), now)
 }
 
 /// What the notice will say, as far as it is known now.

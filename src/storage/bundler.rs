@@ -18,7 +18,8 @@ use tokio_util::compat::Compat;
 use super::context::finish;
 use super::layout::META;
 use super::{
-    BundleContext, BundleRef, ByteStream, Incoming, Manifest, Recipe, Resource, Storage, StorageError, Store,
+    BundleContext, BundleId, BundleRef, ByteStream, Incoming, Manifest, Recipe, Resource, Storage,
+    StorageError, Store, packed,
 };
 use crate::failpoint;
 
@@ -65,7 +66,8 @@ impl BundleContext for Bundling {
         let loose = store.loose(bid).await?;
         let resources = store.resources(bid).await?;
         if !loose.is_empty() {
-            pack(store, &self.bundle, &resources).await?;
+            let loose = loose.iter().map(|resource| resource.name.as_str()).collect();
+            pack(store, &self.bundle, &resources, &loose).await?;
         }
         failpoint::reached("bundler-packed");
         let manifest = finish(store, &self.bundle, &resources, metadata).await?;
@@ -80,26 +82,54 @@ impl BundleContext for Bundling {
 }
 
 /// Writes all resources into one new file, wherever each of them is now.
-async fn pack(store: &Store, bundle: &BundleRef, resources: &[Resource]) -> Result<(), StorageError> {
+async fn pack(
+    store: &Store,
+    bundle: &BundleRef,
+    resources: &[Resource],
+    loose: &HashSet<&str>,
+) -> Result<(), StorageError> {
     let (objects, path) = (Arc::clone(&store.objects), store.layout.packed(&bundle.bid));
     let out = BufWriter::with_capacity(objects, path, BUFFER).with_max_concurrency(2);
     let mut zip: Writer = ZipFileWriter::with_tokio(out);
+    let filled = fill(&mut zip, store, &bundle.bid, resources, loose).await;
+    let out = zip.close().await.map_err(unwritten);
+    match (filled, out) {
+        // Only now it has its name.
+        (Ok(()), Ok(out)) => Ok(out.into_inner().shutdown().await?),
+        (Err(error), Ok(out)) => {
+            // Parts that are not put together cost money and are seen by nobody.
+            let _ = out.into_inner().abort().await;
+            Err(error)
+        }
+        (Err(error), Err(_)) | (Ok(()), Err(error)) => Err(error),
+    }
+}
+
+async fn fill(
+    zip: &mut Writer,
+    store: &Store,
+    bid: &BundleId,
+    resources: &[Resource],
+    loose: &HashSet<&str>,
+) -> Result<(), StorageError> {
+    let mut packed = packed::Open::of(store, bid).await?;
     for resource in resources {
-        let mut body = store.read(&bundle.bid, &resource.name).await?;
         let entry = ZipEntryBuilder::new(resource.name.clone().into(), Compression::Stored);
         let mut writer = zip.write_entry_stream(entry).await.map_err(unwritten)?;
+        let mut body = match &mut packed {
+            Some(packed) if !loose.contains(resource.name.as_str()) => packed.read(&resource.name).await?,
+            _ => store.read(bid, &resource.name).await?,
+        };
         while let Some(piece) = body.try_next().await? {
             writer.write_all(&piece).await?;
         }
+        drop(body);
         writer.close().await.map_err(unwritten)?;
         let text = serde_json::to_vec_pretty(resource).map_err(std::io::Error::from)?;
         let name = format!("{}{META}", resource.name);
         let entry = ZipEntryBuilder::new(name.into(), Compression::Stored);
         zip.write_entry_whole(entry, &text).await.map_err(unwritten)?;
     }
-    let out = zip.close().await.map_err(unwritten)?;
-    // Only now it has its name.
-    out.into_inner().shutdown().await?;
     Ok(())
 }
 

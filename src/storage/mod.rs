@@ -62,6 +62,7 @@ mod ids;
 mod layout;
 mod names;
 mod packed;
+mod probe;
 mod resource;
 mod store;
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Resources inside `resources.zip`. It is Herald's own: everything is stored in it as it is, and described by
 //! a `.meta` beside it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use async_zip::base::read::seek::ZipFileReader;
+use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use object_store::ObjectStoreExt as _;
 use object_store::buffered::BufReader;
 use tokio::io::AsyncReadExt as _;
@@ -68,6 +70,34 @@ pub(super) fn names(zip: &Packed) -> Result<Vec<String>, StorageError> {
         .into_iter()
         .map(str::to_owned)
         .collect())
+}
+
+/// The file once it is open: its list of entries, which may be long, is read once.
+pub(super) struct Open {
+    zip: Packed,
+    places: HashMap<String, usize>,
+}
+
+impl Open {
+    /// None if there is no such file.
+    pub(super) async fn of(store: &Store, bid: &BundleId) -> Result<Option<Self>, StorageError> {
+        let Some(zip) = open(store, bid).await? else {
+            return Ok(None);
+        };
+        let places = names(&zip)?.into_iter().zip(0..).collect();
+        Ok(Some(Self { zip, places }))
+    }
+
+    /// One resource; one after the other.
+    pub(super) async fn read(
+        &mut self,
+        name: &str,
+    ) -> Result<BoxStream<'_, std::io::Result<Bytes>>, StorageError> {
+        let place = self.places.get(name).copied();
+        let place = place.ok_or_else(|| StorageError::NotThere(name.to_owned()))?;
+        let entry = self.zip.reader_without_entry(place).await.map_err(unreadable)?;
+        Ok(ReaderStream::with_capacity(entry.compat(), STEP).boxed())
+    }
 }
 
 /// One resource.

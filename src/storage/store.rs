@@ -25,7 +25,6 @@ use super::{
     BundleContext, BundleId, BundleRef, ByteStream, Manifest, Recipe, Resource, Storage, StorageError, packed,
 };
 use crate::config::AwsConfig;
-use crate::domain::DispatchId;
 
 /// For one request, and for all tries of it.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -147,19 +146,23 @@ impl Store {
         Ok(all)
     }
 
-    /// Those with a file of their own.
-    pub(super) async fn loose(&self, bid: &BundleId) -> Result<Vec<Resource>, StorageError> {
+    /// The names of those that have a file of their own and are described.
+    pub(crate) async fn names(&self, bid: &BundleId) -> Result<Vec<String>, StorageError> {
         let folder = Path::from(self.layout.resources(bid));
         let listed = self.objects.list(Some(&folder));
-        let names: Vec<String> = listed
+        let all: HashSet<String> = listed
             .try_filter_map(|object| async move { Ok(object.location.filename().map(str::to_owned)) })
             .try_collect()
             .await?;
-        let described = names.iter().filter_map(|name| name.strip_suffix(META));
-        let all: HashSet<&str> = names.iter().map(String::as_str).collect();
-        let there = described.filter(|name| all.contains(name));
-        let metas = there.map(|name| {
-            let (path, name) = (self.layout.meta(bid, name), name.to_owned());
+        let described = all.iter().filter_map(|name| name.strip_suffix(META));
+        let there = described.filter(|name| all.contains(*name));
+        Ok(there.map(str::to_owned).collect())
+    }
+
+    /// Those with a file of their own.
+    pub(super) async fn loose(&self, bid: &BundleId) -> Result<Vec<Resource>, StorageError> {
+        let metas = self.names(bid).await?.into_iter().map(|name| {
+            let path = self.layout.meta(bid, &name);
             async move {
                 match self.json::<Resource>(&path).await {
                     Ok(found) => Ok(found.map(|resource| Resource { name, ..resource })),
@@ -243,25 +246,6 @@ impl Store {
             .collect();
         bids.sort();
         Ok(bids)
-    }
-
-    /// Writes something, reads it back and removes it.
-    ///
-    /// # Errors
-    /// Whatever of that does not work.
-    pub async fn check(&self) -> Result<(), StorageError> {
-        let bid = BundleId::from(DispatchId::generate());
-        let path = self.layout.resource(&bid, "probe");
-        self.objects.put(&path, "probe".into()).await?;
-        let read = self.objects.get(&path).await?.bytes().await?;
-        self.objects.delete(&path).await?;
-        if read.as_ref() == b"probe" {
-            Ok(())
-        } else {
-            Err(StorageError::Passing(
-                "what was written is not what is read".into(),
-            ))
-        }
     }
 
     pub(super) async fn json<T: serde::de::DeserializeOwned>(

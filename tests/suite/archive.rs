@@ -483,6 +483,38 @@ async fn a_customer_is_erased_from_the_request() {
     kept.stage.end(worker).await;
 }
 
+/// A bundle may be finalised by another worker than the one that still stores pages of it: what comes late is
+/// listed as well.
+#[rstest]
+#[tokio::test]
+async fn pages_that_come_late_are_listed(#[values(false, true)] bundler: bool) {
+    let kept = Kept::new(Kind::Postgres, Options::default()).await;
+    let settings = kept
+        .settings()
+        .set("OC_STORAGE_USE_BUNDLER", bundler)
+        .set("LAVINMQ_PREFETCH", 1)
+        .set("FAILPOINTS", "page-before=sleep(700)");
+    let (one, other) = (settings.start().await, settings.start().await);
+    for event in 1..=6 {
+        kept.stage.db.add_numbered(event, &format!("e{event}"), 150);
+        kept.send(json!({"type": "UPDATED", "event_id": event})).await;
+    }
+    let dispatches = kept.stage.db.wait_dispatches(6, &["completed"]).await;
+    until("nothing on its way and all of it listed", LIMIT, async || {
+        if !kept.stage.db.pending().is_empty() {
+            return None;
+        }
+        let said = kept.shell().herald(&["archive", "verify"]).await;
+        (said.code == Some(0)).then_some(())
+    })
+    .await;
+    let said = kept.shell().herald(&["archive", "verify"]).await.done();
+    assert_eq!(said.matches("150 e-mails").count(), dispatches.len(), "{said}");
+    assert_eq!(kept.stage.smtp.messages().len(), 900);
+    other.stop().await;
+    kept.stage.end(one).await;
+}
+
 /// All in one zip.
 #[tokio::test]
 async fn a_bundle_in_one_file() {
