@@ -106,3 +106,15 @@ pub(super) fn token(text: &str) -> String {
         hex::encode(Sha256::digest(text.as_bytes()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_one_that_sqs_takes() {
+        let value = |of: &str| text(of).and_then(|value| value.string_value);
+        assert_eq!(value("a\u{ffff}\u{fffe}ü").as_deref(), Some("a\u{fffd}\u{fffd}ü"));
+        assert_eq!(value("").as_deref(), Some("-"));
+    }
+}
