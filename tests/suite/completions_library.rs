@@ -10,8 +10,9 @@ use herald::completion::{
     nothing_stored,
 };
 use herald::config::{DatabaseConfig, DatabaseTarget};
+use herald::domain::{LeaseToken, NotificationId};
 use herald::metrics::Metrics;
-use herald::repository::{self, Database};
+use herald::repository::{self, Database, Entry, Outcome, Taken};
 use rstest::rstest;
 use serde_json::json;
 use tokio::sync::watch;
@@ -269,6 +270,35 @@ async fn closed_again_meanwhile(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mys
         (scene.seen.pending(), kept.lock().expect("no panic").len()),
         (Vec::new(), 1)
     );
+}
+
+/// Who lost its lease may come with a `sent` when the dispatch is closed: the bundle is made whole once more.
+#[rstest]
+#[tokio::test]
+async fn sent_after_the_close(#[values(Kind::Sqlite, Kind::Postgres, Kind::Mysql)] kind: Kind) {
+    let scene = Scene::new(kind).await;
+    let relay = scene.relay(nothing_stored(), Vec::new(), HOOK_LIMIT);
+    assert_eq!(relay.complete(scene.dispatch).await, Ok(true));
+    assert_eq!(scene.seen.pending(), []);
+    scene
+        .seen
+        .execute("UPDATE notifications SET status = 'cancelled'");
+    let entry = Entry {
+        notification: NotificationId(scene.seen.rows()[0].id),
+        dispatch: scene.dispatch,
+        token: LeaseToken::generate(),
+        outcome: Outcome::Sent,
+        first: false,
+    };
+    let recorded = scene
+        .db
+        .write(move |conn| repository::record(conn, &[entry], Utc::now().naive_utc()));
+    assert_eq!(recorded.await.expect("the ledger"), [Taken::Yes]);
+    assert_eq!(scene.seen.count("sent"), 1);
+    let pending = scene.seen.pending();
+    assert_eq!((pending.len(), pending[0].1), (1, false), "the bundle alone");
+    assert_eq!(relay.complete(scene.dispatch).await, Ok(true));
+    assert_eq!(scene.seen.pending(), []);
 }
 
 /// Told to stop, a relay gives back what it is at.
