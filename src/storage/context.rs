@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use object_store::ObjectStoreExt as _;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::{Map, Value};
 
 use super::names::{distinct, name_of};
@@ -59,7 +59,8 @@ impl BundleContext for BaseContext {
             stored_at: (self.store.now)(),
             unzip_error: what.unzip_error,
         };
-        put_json(&self.store, &layout.meta(bid, &resource.name), &resource).await?;
+        let metas = &*self.store.metas;
+        put_json(metas, &layout.meta(bid, &resource.name), &resource).await?;
         Ok(vec![resource])
     }
 
@@ -84,17 +85,18 @@ pub(super) async fn finish(
         meta,
         resources: resources.iter().map(Listed::from).collect(),
     };
-    put_json(store, &store.layout.manifest(&bundle.bid), &manifest).await?;
+    store.sync(&bundle.bid, resources).await?;
+    put_json(&*store.objects, &store.layout.manifest(&bundle.bid), &manifest).await?;
     store.tidy(&bundle.bid).await;
     Ok(manifest)
 }
 
 async fn put_json(
-    store: &Store,
+    objects: &dyn ObjectStore,
     path: &object_store::path::Path,
     value: &impl serde::Serialize,
 ) -> Result<(), StorageError> {
     let text = serde_json::to_vec_pretty(value).map_err(std::io::Error::from)?;
-    store.objects.put(path, text.into()).await?;
+    objects.put(path, text.into()).await?;
     Ok(())
 }

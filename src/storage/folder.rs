@@ -1,6 +1,7 @@
 //! What a folder on disk needs besides its objects: bundles that only their owner can read, and nothing left of
 //! what a crash cut off.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,13 @@ impl Folder {
         Ok(builder.create(self.0.join(bundle)).await?)
     }
 
+    /// Syncs these files of a bundle, as far as they are there, and the folder itself.
+    pub(super) async fn sync(&self, bundle: &str, names: Vec<String>) -> Result<(), StorageError> {
+        let folder = self.0.join(bundle);
+        let synced = tokio::task::spawn_blocking(move || sync(&folder, &names));
+        Ok(synced.await.map_err(io::Error::other)??)
+    }
+
     /// Removes what was begun under a temporary name (`name#1`) and left by a crash.
     pub(super) async fn tidy(&self, bundle: &str) {
         let folder = self.0.join(bundle);
@@ -30,6 +38,17 @@ impl Folder {
             tracing::debug!(%error, "what a crash left in a bundle could not be removed");
         }
     }
+}
+
+fn sync(folder: &Path, names: &[String]) -> io::Result<()> {
+    for name in names {
+        match File::open(folder.join(name)) {
+            Ok(file) => file.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 /// `#` is in no resource's name.

@@ -39,6 +39,9 @@ const MAX_TEXT: u64 = 256 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Store {
     pub(super) objects: Arc<dyn ObjectStore>,
+    /// The same for what describes resources: on disk it is synced only before the list is written, as without
+    /// its description a resource is none.
+    pub(super) metas: Arc<dyn ObjectStore>,
     pub(super) layout: Layout,
     /// Where it is one on disk.
     folder: Option<Folder>,
@@ -69,11 +72,10 @@ impl Store {
             .mode(0o700)
             .create(folder)
             .map_err(unusable)?;
-        let objects = LocalFileSystem::new_with_prefix(folder)?
-            .with_fsync(true)
-            .with_automatic_cleanup(true);
+        let metas = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true);
         Ok(Self {
-            objects: Arc::new(objects),
+            objects: Arc::new(metas.clone().with_fsync(true)),
+            metas: Arc::new(metas),
             layout: Layout::Folder,
             folder: Some(Folder(folder.to_owned())),
             now: Utc::now,
@@ -101,8 +103,10 @@ impl Store {
                 .with_endpoint(endpoint.as_str().trim_end_matches('/'))
                 .with_virtual_hosted_style_request(false);
         }
+        let objects = Arc::new(builder.build()?);
         Ok(Self {
-            objects: Arc::new(builder.build()?),
+            objects: Arc::clone(&objects) as Arc<dyn ObjectStore>,
+            metas: objects,
             layout: Layout::Keys(prefix.to_owned()),
             folder: None,
             now: Utc::now,
@@ -111,8 +115,10 @@ impl Store {
 
     /// In memory, for as long as somebody has it.
     pub fn memory() -> Self {
+        let objects = Arc::new(InMemory::new());
         Self {
-            objects: Arc::new(InMemory::new()),
+            objects: Arc::clone(&objects) as Arc<dyn ObjectStore>,
+            metas: objects,
             layout: Layout::Keys(String::new()),
             folder: None,
             now: Utc::now,
@@ -207,6 +213,15 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Sees to it that what describes these resources outlasts a failure of power.
+    pub(super) async fn sync(&self, bid: &BundleId, resources: &[Resource]) -> Result<(), StorageError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let metas = resources
+            .iter()
+            .map(|resource| format!("{}{META}", resource.name));
+        folder.sync(&self.layout.resources(bid), metas.collect()).await
     }
 
     /// Removes what a crash left of resources that were being written.
