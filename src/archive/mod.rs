@@ -23,7 +23,7 @@ pub use mbox::{MboxReader, message_id_of, write_email};
 pub use page::Page;
 pub use reading::{Emails, emails, ids_on, of_recipient, read_whole};
 pub use recorder::Recorder;
-pub use sealing::Sealing;
+pub use sealing::{Late, Sealing};
 pub use sheaf::Sheaf;
 pub use verification::{Findings, LedgerEmails, verify};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::runtime::Handle;
@@ -40,22 +40,33 @@ pub(super) struct Sealed {
     pub(super) emails: u64,
 }
 
+/// What is asked about a page that comes late.
+#[derive(Clone)]
+pub struct Late {
+    /// What is stored.
+    pub store: Store,
+    /// The ledger.
+    pub db: Database,
+    /// The clock.
+    pub now: fn() -> DateTime<Utc>,
+}
+
 /// Where pages go.
 pub struct Sealing {
     storage: Arc<dyn Storage>,
-    /// What is stored, and the ledger: for pages that come when their bundle is whole already.
-    late: (Store, Database),
+    /// For pages that come when their bundle is whole already.
+    late: Late,
     runtime: Handle,
     room: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Sealing {
-    /// To `storage`, which is a way into `store`, by tasks of `runtime`.
-    pub fn new(storage: Arc<dyn Storage>, store: Store, db: Database, runtime: Handle) -> Self {
+    /// To `storage`, which is a way into the store of `late`, by tasks of `runtime`.
+    pub fn new(storage: Arc<dyn Storage>, late: Late, runtime: Handle) -> Self {
         Self {
             storage,
-            late: (store, db),
+            late,
             runtime,
             room: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: Arc::default(),
@@ -95,12 +106,14 @@ impl Sealing {
 }
 
 /// Another worker may have finalised the bundle before this page was in it: then it is finalised once more.
-async fn list_again((store, db): &(Store, Database), dispatch: DispatchId) {
-    if !matches!(store.manifest(&dispatch.into()).await, Ok(Some(_))) {
+async fn list_again(late: &Late, dispatch: DispatchId) {
+    if !matches!(late.store.manifest(&dispatch.into()).await, Ok(Some(_))) {
         return;
     }
-    let now = Utc::now().naive_utc();
-    let again = db.write(move |conn| repository::bundle_again(conn, dispatch, now));
+    let now = (late.now)().naive_utc();
+    let again = late
+        .db
+        .write(move |conn| repository::bundle_again(conn, dispatch, now));
     if let Err(error) = again.await {
         tracing::warn!(dispatch.id = %dispatch, %error, "a page of e-mails is in no list yet");
     }

@@ -30,7 +30,7 @@ use clap::Parser;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::archive::{Recorder, Sealing};
+use crate::archive::{Late, Recorder, Sealing};
 use crate::attachment::{Fetcher, Limits};
 use crate::completion::{self, HOOK_LIMIT, Targets};
 use crate::config::{Config, LogConfig, SourceKind};
@@ -174,7 +174,12 @@ fn stored(config: &Config, db: &Database) -> Result<Option<Archiving>, Failure> 
         builder
     };
     let storage = builder.build();
-    let sealing = Sealing::new(Arc::clone(&storage), store.clone(), db.clone(), Handle::current());
+    let late = Late {
+        store: store.clone(),
+        db: db.clone(),
+        now: CLOCK,
+    };
+    let sealing = Sealing::new(Arc::clone(&storage), late, Handle::current());
     let recorder = Recorder::new(sealing);
     Ok(Some(Archiving {
         recorder,

@@ -114,10 +114,18 @@ impl Fields {
 
     /// A web address.
     pub(super) fn url(&mut self, name: &str) -> Result<Option<Url>, Refusal> {
-        self.parsed(name, "an http or https URL", |s| {
-            let url = Url::parse(s).ok()?;
-            matches!(url.scheme(), "http" | "https").then_some(url)
-        })
+        let Some(text) = self.string(name)? else {
+            return Ok(None);
+        };
+        let url = Url::parse(&text).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+        // What it asks for may be a secret.
+        let shown = text.split(['?', '#']).next().unwrap_or_default();
+        let refusal = || {
+            let why = format!("`{}` is not an http or https URL", quote(shown));
+            Refusal::field(&self.path(name), &why)
+        };
+        url.ok_or_else(refusal).map(Some)
     }
 
     /// An object.

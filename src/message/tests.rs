@@ -182,6 +182,7 @@ fn wrong_fields(#[case] name: &str, #[case] value: &str) {
 #[case(json!({"changes": vec![json!({"field": "a"}); 1001]}), "changes: has 1001 entries")]
 #[case(json!({"attachments": [{"name": "a"}]}), "attachments[0].url: is missing")]
 #[case(json!({"attachments": [{"url": "file:///etc/passwd", "name": "a"}]}), "attachments[0].url: ")]
+#[case(json!({"attachments": [{"url": "ftp://a/b?key=s3cret", "name": "a"}]}), "attachments[0].url: `ftp://a/b` is not an http or https URL")]
 #[case(json!({"attachments": [{"url": "https://a/", "name": " "}]}), "attachments[0].name: is empty")]
 #[case(json!({"attachments": vec![json!({"url": "https://a/", "name": "a"}); 21]}), "attachments: has 21")]
 fn paths_are_named(#[case] extra: Value, #[case] error: &str) {
