@@ -72,10 +72,13 @@ pub(super) fn of_letter(message: &Message, letter: &DeadLetter) -> Attributes {
     all
 }
 
-/// The least that a dead letter carries, where SQS does not take the rest.
-pub(super) fn of_letter_alone(letter: &DeadLetter) -> Attributes {
-    let reason = text(letter.reason.as_str()).map(|value| ("x-herald-reason".to_owned(), value));
-    reason.into_iter().collect()
+/// The least that a dead letter carries, where SQS does not take the rest: what a replay needs, so that nobody is
+/// mailed twice by it.
+pub(super) fn least_of_letter(message: &Message, letter: &DeadLetter) -> Attributes {
+    let needed = ["x-herald-reason", "x-herald-dispatch", MESSAGE_ID];
+    let mut all = of_letter(message, letter);
+    all.retain(|(name, _)| needed.contains(&name.as_str()));
+    all
 }
 
 /// What a replayed letter carries; `id` instead of the one that it has.
@@ -110,11 +113,28 @@ pub(super) fn token(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::DispatchId;
+    use crate::message::Reason;
 
     #[test]
     fn a_text_is_one_that_sqs_takes() {
         let value = |of: &str| text(of).and_then(|value| value.string_value);
         assert_eq!(value("a\u{ffff}\u{fffe}ü").as_deref(), Some("a\u{fffd}\u{fffd}ü"));
         assert_eq!(value("").as_deref(), Some("-"));
+    }
+
+    #[test]
+    fn the_least_is_what_a_replay_needs() {
+        let letter = DeadLetter {
+            reason: Reason::Attachment,
+            error: "x".repeat(900),
+            attempts: 1,
+            dispatch: Some(DispatchId::generate()),
+            at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let message = Message::builder().message_id("sqs-1").body("{}").build();
+        let least = least_of_letter(&message, &letter);
+        let names: Vec<&str> = least.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x-herald-reason", "x-herald-dispatch", "message_id"]);
     }
 }

@@ -132,7 +132,7 @@ impl SqsOrigin {
         let body = self.message.body().unwrap_or_default().as_bytes();
         match self.queue.send_dead(body, attributes, group.clone()).await {
             Err(BrokerError::Unfit(_)) => {
-                let least = attributes::of_letter_alone(letter);
+                let least = attributes::least_of_letter(&self.message, letter);
                 self.queue.send_dead(body, least, group).await
             }
             sent => sent,
